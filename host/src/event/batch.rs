@@ -1,0 +1,202 @@
+//! Events by column: how they leave the log and how they enter a guest, with no copy in between.
+
+use std::ops::Range;
+
+use uuid::Uuid;
+
+use super::{Position, RecordedEvent, StreamName, StreamVersion, Timestamp};
+
+/// A category and an event type that occur in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventKind {
+    pub category: String,
+    pub event_type: String,
+    pub content_type: String,
+}
+
+/// Recorded events in the order of their positions, stored by column in the layout of the WIT
+/// record `event-batch`, where every column is described.
+#[derive(Clone, Debug, Default)]
+pub struct EventBatch {
+    pub positions: Vec<u64>,
+    pub versions: Vec<u64>,
+    pub times: Vec<i64>,
+    pub schema_versions: Vec<u32>,
+    pub kinds: Vec<u32>,
+    pub ids: Vec<u8>,
+    pub ends: Vec<u32>,
+    pub text: Vec<u8>,
+    pub kind_table: Vec<EventKind>,
+}
+
+/// One event of an [`EventBatch`], borrowed from it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef<'a> {
+    pub id: Uuid,
+    pub stream: &'a str,
+    pub version: StreamVersion,
+    pub position: Position,
+    pub kind: &'a EventKind,
+    pub schema_version: u32,
+    pub time: Timestamp,
+    pub data: &'a [u8],
+    pub metadata: &'a str,
+}
+
+impl EventBatch {
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.positions.clear();
+        self.versions.clear();
+        self.times.clear();
+        self.schema_versions.clear();
+        self.kinds.clear();
+        self.ids.clear();
+        self.ends.clear();
+        self.text.clear();
+        self.kind_table.clear();
+    }
+
+    /// The place in `kind_table` of this kind, which is added if it is new.
+    pub fn kind_index(&mut self, kind: &EventKind) -> u32 {
+        let index = self.kind_table.iter().position(|known| known == kind).unwrap_or_else(|| {
+            self.kind_table.push(kind.clone());
+            self.kind_table.len() - 1
+        });
+        index as u32
+    }
+
+    /// Adds an event behind the others. `kind` is its place in `kind_table`.
+    ///
+    /// The caller keeps the batch's text below 4 GiB, the reach of `ends`.
+    pub fn push(&mut self, event: EventRef<'_>, kind: u32) {
+        self.positions.push(event.position.0);
+        self.versions.push(event.version.0);
+        self.times.push(event.time.0);
+        self.schema_versions.push(event.schema_version);
+        self.kinds.push(kind);
+        self.ids.extend_from_slice(event.id.as_bytes());
+        for part in [event.stream.as_bytes(), event.data, event.metadata.as_bytes()] {
+            self.text.extend_from_slice(part);
+            self.ends.push(self.text.len() as u32);
+        }
+    }
+
+    /// The event at `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`EventBatch::len`].
+    pub fn get(&self, index: usize) -> EventRef<'_> {
+        let ends = &self.ends[3 * index..3 * index + 3];
+        let start = if index == 0 { 0 } else { self.ends[3 * index - 1] };
+        EventRef {
+            id: Uuid::from_slice(&self.ids[16 * index..16 * index + 16]).expect("an id has 16 bytes"),
+            stream: self.utf8(start..ends[0]),
+            version: StreamVersion(self.versions[index]),
+            position: Position(self.positions[index]),
+            kind: &self.kind_table[self.kinds[index] as usize],
+            schema_version: self.schema_versions[index],
+            time: Timestamp(self.times[index]),
+            data: &self.text[ends[0] as usize..ends[1] as usize],
+            metadata: self.utf8(ends[1]..ends[2]),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = EventRef<'_>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// The events for which `keep` answers true, as a batch of their own.
+    pub fn filtered(&self, mut keep: impl FnMut(&EventRef<'_>) -> bool) -> Self {
+        let mut kept = Self { kind_table: self.kind_table.clone(), ..Self::default() };
+        for (index, event) in self.iter().enumerate() {
+            if keep(&event) {
+                kept.push(event, self.kinds[index]);
+            }
+        }
+        kept
+    }
+
+    /// The bytes that the columns of the batch take.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.len() * (8 + 8 + 8 + 4 + 4 + 16 + 12)
+    }
+
+    fn utf8(&self, range: Range<u32>) -> &str {
+        // The log checks names and metadata when they are appended.
+        std::str::from_utf8(&self.text[range.start as usize..range.end as usize]).unwrap_or("\u{fffd}")
+    }
+}
+
+impl EventRef<'_> {
+    pub fn to_recorded(&self) -> RecordedEvent {
+        RecordedEvent {
+            id: self.id,
+            stream: StreamName(self.stream.to_owned()),
+            version: self.version,
+            position: self.position,
+            event_type: self.kind.event_type.clone(),
+            schema_version: self.schema_version,
+            time: self.time,
+            content_type: self.kind.content_type.clone(),
+            data: self.data.to_vec(),
+            metadata: self.metadata.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> EventBatch {
+        let mut batch = EventBatch::default();
+        let kind = EventKind {
+            category: "order".into(),
+            event_type: "Placed".into(),
+            content_type: super::super::JSON.into(),
+        };
+        let index = batch.kind_index(&kind);
+        for n in 1..=3u64 {
+            let stream = format!("order-{n}");
+            let event = EventRef {
+                id: Uuid::from_u128(n.into()),
+                stream: &stream,
+                version: StreamVersion(1),
+                position: Position(n),
+                kind: &kind,
+                schema_version: 1,
+                time: Timestamp(7),
+                data: b"{\"n\":1}",
+                metadata: "{}",
+            };
+            batch.push(event, index);
+        }
+        batch
+    }
+
+    #[test]
+    fn an_event_comes_back_as_it_was_pushed() {
+        let batch = batch();
+        let event = batch.get(1);
+        assert_eq!((event.stream, event.position, event.data), ("order-2", Position(2), &b"{\"n\":1}"[..]));
+        assert_eq!((event.metadata, event.id), ("{}", Uuid::from_u128(2)));
+        assert_eq!(event.to_recorded().event_type, "Placed");
+    }
+
+    #[test]
+    fn filtering_keeps_the_order_and_the_kinds() {
+        let kept = batch().filtered(|event| event.stream != "order-2");
+        assert_eq!(kept.positions, [1, 3]);
+        assert_eq!(kept.get(1).stream, "order-3");
+        assert_eq!(kept.get(1).kind.category, "order");
+    }
+}

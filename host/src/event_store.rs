@@ -1,0 +1,267 @@
+//! The log: one file that holds every event, appended by one thread, read by any number.
+//!
+//! Guarantees: an acknowledged append is on disk; positions are dense, final and start at 1, and so
+//! are the versions of a stream; an event is never changed or deleted. Knows nothing of those who
+//! read it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use crate::event::{NewEvent, Position, StreamName, StreamVersion};
+use append::Work;
+use head::Head;
+use writer::{Answer, Job, Shared, Writer};
+
+mod append;
+mod checksum;
+mod decode;
+mod error;
+#[cfg(test)]
+mod fixture;
+mod head;
+mod kinds;
+mod open;
+mod read;
+mod repeat;
+mod stream;
+mod validate;
+mod values;
+mod writer;
+
+pub use error::{AppendError, EventStoreError};
+pub use head::Waker;
+pub use read::LogReader;
+pub use values::{
+    AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
+};
+
+/// A handle to the log. Clones share one writer; the last one to be dropped closes it.
+#[derive(Clone, Debug)]
+pub struct EventStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    log_id: Uuid,
+    /// `None` when closed.
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    idle_readers: Mutex<Vec<LogReader>>,
+}
+
+impl EventStore {
+    /// Opens the log at `path`, which is made when there is none; its folder must exist. Starts the
+    /// thread that writes. Only one process may have the log open for writing.
+    ///
+    /// # Errors
+    /// When the file is damaged at its end, of a newer Lantern or of something else, or cannot be opened.
+    pub fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        let open::Opened { connection, log_id, tail } = open::open(path, options.cache_mib)?;
+        let (queue, jobs) = mpsc::channel(options.max_queued_appends.max(1));
+        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position)));
+        let writer = Writer::new(connection, tail, jobs, Arc::clone(&shared));
+        let writer = std::thread::Builder::new().name("event log".to_owned()).spawn(move || writer.run())?;
+        let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
+        Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, idle_readers: Mutex::default() }) })
+    }
+
+    /// Appends events to one stream and waits until they are on disk. Must not be called from async
+    /// code; see [`EventStore::append_async`].
+    ///
+    /// The same events appended again, that is events with the same ids in the same order to the same
+    /// stream, give the first result, whatever the expected version and however far the stream has
+    /// moved on.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.check_append(&request)?;
+        self.perform(Work::Append(request)).map(Appended::from)
+    }
+
+    /// As [`EventStore::append`]. When the future is dropped, the events may be appended all the same.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn append_async(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.check_append(&request)?;
+        self.perform_async(Work::Append(request)).await.map(Appended::from)
+    }
+
+    /// Appends events to the ends of their streams in one transaction, and waits until they are on
+    /// disk. Events whose id is in the log already are skipped, so that an import can be repeated.
+    /// Must not be called from async code; see [`EventStore::import_async`].
+    ///
+    /// # Errors
+    /// See [`AppendError`]; there is no conflict.
+    pub fn import(&self, events: Vec<(StreamName, NewEvent)>) -> Result<Imported, AppendError> {
+        self.check_import(&events)?;
+        self.perform(Work::Import(events)).map(Imported::from)
+    }
+
+    /// As [`EventStore::import`]. When the future is dropped, the events may be appended all the same.
+    ///
+    /// # Errors
+    /// As [`EventStore::import`].
+    pub async fn import_async(&self, events: Vec<(StreamName, NewEvent)>) -> Result<Imported, AppendError> {
+        self.check_import(&events)?;
+        self.perform_async(Work::Import(events)).await.map(Imported::from)
+    }
+
+    /// Reads at most `max` events of a stream. `from` is the first version to read: by default the
+    /// oldest, and backwards the newest. The page ends early when its events are large; go on from
+    /// the version after its last one. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read or an event in the page is damaged.
+    pub fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: Option<StreamVersion>,
+        direction: Direction,
+        max: usize,
+    ) -> Result<StreamPage, EventStoreError> {
+        let limit = ReadLimit { events: max, bytes: self.inner.shared.options.max_page_bytes };
+        self.with_reader(|reader| reader.read_stream(stream, from, direction, limit))
+    }
+
+    /// The version of the newest event in the stream; 0 when the stream has none. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stream_version(&self, stream: &StreamName) -> Result<StreamVersion, EventStoreError> {
+        self.with_reader(|reader| Ok(reader.stream_head(stream)?.map_or(StreamVersion(0), |(_, version)| version)))
+    }
+
+    /// A reader with a connection of its own.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn reader(&self) -> Result<LogReader, EventStoreError> {
+        LogReader::open(&self.inner.shared.path, self.inner.log_id)
+    }
+
+    /// The position of the newest event; 0 when there is none.
+    pub fn head(&self) -> Position {
+        self.inner.shared.head.position()
+    }
+
+    /// Changes whenever the head moves.
+    pub fn head_changes(&self) -> watch::Receiver<Position> {
+        self.inner.shared.head.changes()
+    }
+
+    /// Notifies the waker whenever the head moves, for as long as someone else holds it.
+    pub fn wake(&self, waker: &Arc<Waker>) {
+        self.inner.shared.head.wake(waker);
+    }
+
+    /// The identity of this log, random and made with the file.
+    pub fn log_id(&self) -> Uuid {
+        self.inner.log_id
+    }
+
+    pub fn stats(&self) -> EventStoreStats {
+        self.inner.shared.stats()
+    }
+
+    /// Whether appends are taken.
+    ///
+    /// # Errors
+    /// [`EventStoreError::Stopped`] says why not.
+    pub fn is_writable(&self) -> Result<(), EventStoreError> {
+        let open = lock(&self.inner.queue).as_ref().is_some_and(|queue| !queue.is_closed());
+        if open {
+            return Ok(());
+        }
+        let Shared { path, stopped, .. } = &*self.inner.shared;
+        let reason = stopped.get().cloned().unwrap_or_else(|| "it is closed".to_owned());
+        Err(EventStoreError::Stopped { path: path.clone(), reason })
+    }
+
+    /// Takes no more appends, does those that wait, and stops the thread that writes. Other clones of
+    /// the handle can still read. Blocks until all is done.
+    pub fn close(self) {
+        self.inner.close();
+    }
+
+    fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
+        validate::check_events(request.events.iter(), &self.inner.shared.options)?;
+        validate::check_ids_differ(&request.events)
+    }
+
+    fn check_import(&self, events: &[(StreamName, NewEvent)]) -> Result<(), AppendError> {
+        validate::check_events(events.iter().map(|(_, event)| event), &self.inner.shared.options)
+    }
+
+    fn perform(&self, work: Work) -> Answer {
+        let (answer, outcome) = oneshot::channel();
+        let queue = self.inner.queue()?;
+        queue.blocking_send(Job { work, answer }).map_err(|_| self.inner.shared.refusal())?;
+        drop(queue);
+        outcome.blocking_recv().unwrap_or_else(|_| unanswered())
+    }
+
+    async fn perform_async(&self, work: Work) -> Answer {
+        let (answer, outcome) = oneshot::channel();
+        let queue = self.inner.queue()?;
+        queue.send(Job { work, answer }).await.map_err(|_| self.inner.shared.refusal())?;
+        drop(queue);
+        outcome.await.unwrap_or_else(|_| unanswered())
+    }
+
+    fn with_reader<T>(
+        &self,
+        read: impl FnOnce(&mut LogReader) -> Result<T, EventStoreError>,
+    ) -> Result<T, EventStoreError> {
+        let idle = lock(&self.inner.idle_readers).pop();
+        let mut reader = idle.map_or_else(|| self.reader(), Ok)?;
+        let result = read(&mut reader)?;
+        let mut idle = lock(&self.inner.idle_readers);
+        if idle.len() < self.inner.shared.options.max_idle_readers {
+            idle.push(reader);
+        }
+        Ok(result)
+    }
+}
+
+impl Inner {
+    fn queue(&self) -> Result<mpsc::Sender<Job>, AppendError> {
+        lock(&self.queue).clone().ok_or_else(|| self.shared.refusal())
+    }
+
+    fn close(&self) {
+        lock(&self.queue).take();
+        let writer = lock(&self.writer).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!(log = %self.shared.path.display(), "the thread that writes the event log panicked");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStore").field("shared", &self.shared).field("log_id", &self.log_id).finish_non_exhaustive()
+    }
+}
+
+/// The writer is gone without an answer, which it never leaves out: it panicked.
+fn unanswered() -> Answer {
+    Err(AppendError::Unknown { reason: "the thread that writes the event log panicked".to_owned() })
+}
+
+/// Nothing under these locks can be left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

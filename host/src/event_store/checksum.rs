@@ -1,0 +1,80 @@
+//! Checksums over events and the chain through them, because SQLite does not notice a flipped bit
+//! or a missing row. They find damage; they do not stop someone who can write to the file.
+
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Everything of an event that its checksum covers.
+pub(super) struct Content<'a> {
+    pub position: u64,
+    pub version: u64,
+    pub time: i64,
+    pub schema_version: u32,
+    pub id: &'a [u8; 16],
+    /// See [`of_kind`].
+    pub kind: u64,
+    /// Stream name, data and metadata, one after the other.
+    pub text: &'a [u8],
+    pub stream_bytes: usize,
+    pub data_bytes: usize,
+}
+
+impl Content<'_> {
+    pub fn checksum(&self) -> u64 {
+        let parts: [[u8; 8]; 8] = [
+            self.position.to_le_bytes(),
+            self.version.to_le_bytes(),
+            self.time.to_le_bytes(),
+            u64::from(self.schema_version).to_le_bytes(),
+            self.kind.to_le_bytes(),
+            xxh3_64(self.text).to_le_bytes(),
+            (self.stream_bytes as u64).to_le_bytes(),
+            (self.data_bytes as u64).to_le_bytes(),
+        ];
+        let mut bytes = [0; 80];
+        bytes[..64].copy_from_slice(parts.as_flattened());
+        bytes[64..].copy_from_slice(self.id);
+        xxh3_64(&bytes)
+    }
+}
+
+/// The hash that stands for the names of a kind: category, event type, content type. A line feed
+/// cannot be part of a name.
+pub(super) fn of_kind(names: [&str; 3]) -> u64 {
+    xxh3_64(names.join("\n").as_bytes())
+}
+
+/// The chain of position 0: events of another log do not fit to it.
+pub(super) fn chain_start(log_id: Uuid) -> u64 {
+    xxh3_64(log_id.as_bytes())
+}
+
+/// The chain of an event from the chain of the event before it.
+pub(super) fn chain_on(chain: u64, checksum: u64) -> u64 {
+    xxh3_64([chain.to_le_bytes(), checksum.to_le_bytes()].as_flattened())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checksum(stream_bytes: usize, data_bytes: usize) -> u64 {
+        let (id, text) = (&[7; 16], b"order-1{}{}");
+        Content { position: 1, version: 1, time: 0, schema_version: 1, id, kind: 0, text, stream_bytes, data_bytes }
+            .checksum()
+    }
+
+    #[test]
+    fn bytes_that_move_from_one_field_to_the_next_change_the_checksum() {
+        assert_ne!(checksum(7, 2), checksum(6, 3));
+        assert_ne!(checksum(7, 2), checksum(7, 3));
+    }
+
+    /// The file format depends on these numbers.
+    #[test]
+    fn checksums_stay_what_they_are() {
+        assert_eq!(of_kind(["a", "b", "c"]), 14_632_118_043_024_967_831);
+        assert_eq!(chain_on(chain_start(Uuid::nil()), 1), 6_994_895_642_910_994_219);
+        assert_eq!(checksum(7, 2), 3_389_120_918_639_589_005);
+    }
+}

@@ -1,0 +1,70 @@
+//! Events and stores for the tests of this module.
+#![expect(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{AppendRequest, Appended, EventStore, EventStoreOptions, ReadLimit};
+use crate::event::{ExpectedVersion, JSON, NewEvent, StreamName, Timestamp};
+
+pub(super) const NO_LIMIT: ReadLimit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
+
+/// An event of type `Placed` whose id is made of `n`.
+pub(super) fn event(n: u128) -> NewEvent {
+    NewEvent {
+        id: Uuid::from_u128(n),
+        event_type: "Placed".into(),
+        schema_version: 1,
+        time: Timestamp(1_700_000_000_000_000),
+        content_type: JSON.into(),
+        data: format!("{{\"n\":{n}}}").into_bytes(),
+        metadata: "{}".into(),
+    }
+}
+
+pub(super) fn stream(name: &str) -> StreamName {
+    name.parse().unwrap()
+}
+
+/// An append of the events that are made of these numbers, whatever the version of the stream.
+pub(super) fn request(name: &str, ids: impl IntoIterator<Item = u128>) -> AppendRequest {
+    let events = ids.into_iter().map(event).collect();
+    AppendRequest { stream: stream(name), expected: ExpectedVersion::Any, events }
+}
+
+/// A store in a folder of its own.
+pub(super) struct Fixture {
+    folder: TempDir,
+    pub store: EventStore,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EventStore::open(&folder.path().join("events.db"), EventStoreOptions::default()).unwrap();
+        Self { folder, store }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("events.db")
+    }
+
+    /// Appends one event of this type to the stream; its id is made of `n`.
+    pub fn append(&self, name: &str, n: u128, event_type: &str) -> Appended {
+        let events = vec![NewEvent { event_type: event_type.into(), ..event(n) }];
+        self.store.append(AppendRequest { events, ..request(name, []) }).unwrap()
+    }
+
+    /// Closes the store, does something to its file, and opens it again.
+    pub fn reopened_after(self, change: impl FnOnce(&Connection)) -> Self {
+        let path = self.path();
+        let Self { folder, store } = self;
+        store.close();
+        change(&Connection::open(&path).unwrap());
+        let store = EventStore::open(&path, EventStoreOptions::default()).unwrap();
+        Self { folder, store }
+    }
+}

@@ -1,0 +1,101 @@
+//! Opens the file of the log for its writer and makes sure that its end is where it was left.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::EventStoreError;
+use super::append::Tail;
+use super::checksum::chain_start;
+use crate::event::Position;
+use crate::sqlite::{self, MigrateError, Synchronous};
+
+/// "LnEv", in the header of the file.
+const APPLICATION_ID: i32 = 0x4c6e_4576;
+
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Pages in the write-ahead log after which a commit writes them back. Pages that change often are
+/// then written back less often.
+const WAL_PAGES: i64 = 8192;
+
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub log_id: Uuid,
+    pub tail: Tail,
+}
+
+/// Opens the log, which is made when there is none.
+pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreError> {
+    let failed = |source| EventStoreError::Sqlite { doing: "open", path: path.to_owned(), source };
+    let mut connection = sqlite::open(path, Synchronous::Full).map_err(failed)?;
+    sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS).map_err(|source| match source {
+        MigrateError::Sqlite(source) => failed(source),
+        source => EventStoreError::Format { path: path.to_owned(), source },
+    })?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -1024 * i64::from(cache_mib)).map_err(failed)?;
+    let (log_id, tail) = read_log(&connection).map_err(failed)?;
+    let newest = newest_event(&connection).map_err(failed)?;
+    if newest.unwrap_or(Tail { position: Position(0), chain: chain_start(log_id) }) != tail {
+        let found = newest.map_or(Position(0), |newest| newest.position);
+        let what = format!("it is the newest event that was written, and the log ends at {found} with another one");
+        return Err(EventStoreError::Corrupt { path: path.to_owned(), position: tail.position, what });
+    }
+    Ok(Opened { connection, log_id, tail })
+}
+
+/// The row of the table `log`, which is made when there is none.
+fn read_log(connection: &Connection) -> rusqlite::Result<(Uuid, Tail)> {
+    let log_id = Uuid::now_v7();
+    connection.execute(
+        "INSERT INTO log (only, id, position, chain) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
+        params![log_id.as_bytes(), chain_start(log_id) as i64],
+    )?;
+    connection.query_row("SELECT position, chain, id FROM log", [], |row| {
+        Ok((
+            Uuid::from_bytes(row.get(2)?),
+            Tail { position: Position(row.get::<_, i64>(0)? as u64), chain: row.get::<_, i64>(1)? as u64 },
+        ))
+    })
+}
+
+fn newest_event(connection: &Connection) -> rusqlite::Result<Option<Tail>> {
+    let newest = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1";
+    connection
+        .query_row(newest, [], |row| {
+            Ok(Tail { position: Position(row.get::<_, i64>(0)? as u64), chain: row.get::<_, i64>(1)? as u64 })
+        })
+        .optional()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::super::fixture::{Fixture, request};
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_lantern_or_of_something_else_is_refused() {
+        for (change, expected) in [("user_version = 99", "file format 99"), ("application_id = 7", "something else")] {
+            let fixture = Fixture::new();
+            let path = fixture.path();
+            fixture.store.clone().close();
+            Connection::open(&path).unwrap().execute_batch(&format!("PRAGMA {change}")).unwrap();
+            let message = open(&path, 1).err().expect(expected).to_string();
+            assert!(message.contains(expected) && message.contains("events.db"), "{message}");
+        }
+    }
+
+    #[test]
+    fn events_missing_at_the_end_are_noticed_when_the_log_is_opened() {
+        let fixture = Fixture::new();
+        fixture.store.append(request("order-1", [1, 2, 3])).unwrap();
+        fixture.store.clone().close();
+        let connection = Connection::open(fixture.path()).unwrap();
+        connection.execute("DELETE FROM events WHERE position = 3", []).unwrap();
+        let error = open(&fixture.path(), 1).err().expect("refused");
+        assert!(matches!(error, EventStoreError::Corrupt { position: Position(3), .. }), "{error}");
+    }
+}
