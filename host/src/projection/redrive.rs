@@ -1,0 +1,87 @@
+//! Parked events: applied again in the order of their stream, or discarded.
+
+use super::failure::{Disposition, Failure};
+use super::runner::{Halt, Runner};
+use crate::event::Position;
+use crate::read_model::{Commit, DeadLetter, DeadLetterKind};
+
+/// Parked events that are looked at together.
+const PAGE: usize = 256;
+
+impl Runner {
+    /// The streams whose first parked event failed under other code than the present.
+    ///
+    /// # Errors
+    /// When the read model cannot be read.
+    pub fn streams_to_redrive(&self) -> Result<Vec<String>, Failure> {
+        let digest = &self.code.digest().0;
+        let streams = self.model.parked_streams()?;
+        Ok(streams.into_iter().filter(|(_, failed_under)| failed_under != digest).map(|(stream, _)| stream).collect())
+    }
+
+    /// All streams that have parked events.
+    ///
+    /// # Errors
+    /// When the read model cannot be read.
+    pub fn parked_streams(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect())
+    }
+
+    /// Applies the parked events of one stream in order, each in a commit of its own, until one
+    /// fails again or none is left. Answers whether the stream is free.
+    ///
+    /// # Errors
+    /// When the log or the read model fails; the events stay parked.
+    pub fn redrive(&mut self, stream: &str) -> Result<bool, Halt> {
+        let free = self.settle().and_then(|()| {
+            self.reset();
+            self.try_redrive(stream)
+        });
+        self.reset();
+        free.map_err(|failure| match failure.disposition() {
+            Disposition::Isolate => Halt { disposition: Disposition::Retry, reason: failure.to_string() },
+            disposition => Halt { disposition, reason: failure.to_string() },
+        })
+    }
+
+    /// Forgets a failed event, whose effect is then missing from the rows for good.
+    /// Answers false when this event has not failed.
+    ///
+    /// # Errors
+    /// When the read model cannot be written.
+    pub fn discard(&mut self, position: Position) -> Result<Option<DeadLetter>, Failure> {
+        let letter = self.model.dead_letter(position)?.filter(|letter| letter.kind == DeadLetterKind::Failed);
+        if letter.is_some() {
+            self.settle()?;
+            self.release(position)?;
+        }
+        Ok(letter)
+    }
+
+    fn try_redrive(&mut self, stream: &str) -> Result<bool, Failure> {
+        loop {
+            let letters = self.model.dead_letters_of(stream, PAGE)?;
+            if letters.is_empty() {
+                self.parked_streams.remove(stream);
+                return Ok(true);
+            }
+            for letter in letters {
+                self.log.read_positions(&[letter.position], &mut self.batch)?;
+                if let Some(reason) = self.apply_alone()? {
+                    let attempts = letter.attempts + 1;
+                    let failed = DeadLetter { attempts, ..self.dead_letter(0, DeadLetterKind::Failed, Some(reason)) };
+                    let parked = &[DeadLetter { parked_at: letter.parked_at, ..failed }];
+                    self.model.commit(&mut self.draft, &Commit { parked, ..Commit::default() })?;
+                    return Ok(false);
+                }
+                self.release(letter.position)?;
+            }
+        }
+    }
+
+    fn release(&mut self, position: Position) -> Result<(), Failure> {
+        self.model.commit(&mut self.draft, &Commit { released: &[position], ..Commit::default() })?;
+        self.dead_letters -= 1;
+        Ok(())
+    }
+}

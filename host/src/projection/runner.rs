@@ -1,0 +1,388 @@
+//! One projection's way through the log: [`Runner::step`] reads a batch, has the plugin apply it
+//! and commits. It knows no thread and no clock, so a test or a simulation can drive it.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::failure::{Disposition, Failure};
+use super::{ApplyFailure, Pending, Projection, ProjectionCode};
+use crate::event::{EventBatch, Position, Timestamp};
+use crate::event_store::{EventStore, LogReader, ReadLimit};
+use crate::read_model::{
+    Commit, DeadLetter, DeadLetterKind, Identity, ReadModelDraft, ReadModelError, ReadModelWriter,
+};
+
+/// Limits of one projection.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// Events in one call of the plugin.
+    pub batch_events: usize,
+    /// Bytes of events in one call of the plugin; one larger event still goes alone.
+    pub batch_bytes: usize,
+    /// Changed rows after which the rows are committed.
+    pub flush_rows: usize,
+    /// Bytes of changed rows after which the rows are committed.
+    pub flush_bytes: u64,
+    /// Events after which the rows are committed.
+    pub flush_events: usize,
+    /// Events that nobody wanted, after which the checkpoint is written anyway.
+    pub checkpoint_events: u64,
+    /// Times the daemon may end while the plugin runs at one checkpoint before events go one by
+    /// one; after twice as many the next event is parked unseen.
+    pub unfinished_runs: u32,
+    /// Failed and waiting events together; one more stops the projection.
+    pub max_dead_letters: u64,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self {
+            batch_events: 1_000,
+            batch_bytes: 4 << 20,
+            flush_rows: 50_000,
+            flush_bytes: 32 << 20,
+            flush_events: 1_000_000,
+            checkpoint_events: 10_000,
+            unfinished_runs: 3,
+            max_dead_letters: 100_000,
+        }
+    }
+}
+
+/// How a step went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Events were applied; there may be more.
+    Applied,
+    /// Nothing is left to read, and all that was read is committed.
+    CaughtUp,
+    /// A batch failed because of its events; the next steps find out which.
+    Isolating,
+    /// This event failed alone and is parked.
+    Parked(Position),
+}
+
+/// What a caller must know of a failed step: [`Disposition::Isolate`] never comes out.
+#[derive(Debug)]
+pub struct Halt {
+    pub disposition: Disposition,
+    pub reason: String,
+}
+
+/// One projection, its instance and its read model. After any failure it stands at the checkpoint.
+pub struct Runner {
+    pub(super) options: RunnerOptions,
+    pub(super) code: Arc<dyn ProjectionCode>,
+    pub(super) log: LogReader,
+    // The draft's reader closes before the writer, which then tidies the file up.
+    pub(super) draft: ReadModelDraft,
+    pub(super) model: ReadModelWriter,
+    pub(super) batch: EventBatch,
+    pub(super) parked_streams: HashSet<String>,
+    instance: Option<Box<dyn Projection>>,
+    /// Dead letters that go into the next commit.
+    parking: Vec<DeadLetter>,
+    pub(super) dead_letters: u64,
+    checkpoint: Position,
+    /// Everything up to here is applied; from `checkpoint` on it is not committed.
+    read_to: Position,
+    visible_to: Position,
+    uncommitted_events: usize,
+    /// While a bad event is looked for: the most events to apply before a commit.
+    isolating: Option<usize>,
+    run_noted: bool,
+    unfinished_runs: u32,
+}
+
+impl Runner {
+    /// Opens the read model at `path`, which is made when there is none.
+    ///
+    /// # Errors
+    /// When the log or the read model cannot be opened, or the read model is of something else or
+    /// stands behind the end of the log.
+    pub fn open(
+        events: &EventStore,
+        code: Arc<dyn ProjectionCode>,
+        path: &Path,
+        options: RunnerOptions,
+    ) -> Result<Self, Failure> {
+        let description = code.description();
+        let identity = Identity {
+            projection: description.name.as_str().to_owned(),
+            read_model_version: description.read_model_version,
+            log_id: events.log_id(),
+        };
+        let model = ReadModelWriter::open(path, &identity, Arc::new(description.schema.clone()))?;
+        let checkpoint = model.checkpoint()?;
+        if checkpoint.position > events.head() {
+            let reason = format!(
+                "it stands at position {} and the log ends at {}: the log was restored from an older copy",
+                checkpoint.position,
+                events.head()
+            );
+            return Err(ReadModelError::Incompatible { path: path.to_owned(), reason }.into());
+        }
+        let (failed, waiting) = model.dead_letter_count()?;
+        Ok(Self {
+            parked_streams: model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect(),
+            isolating: (checkpoint.unfinished_runs >= options.unfinished_runs).then_some(1),
+            unfinished_runs: checkpoint.unfinished_runs,
+            log: events.reader()?,
+            draft: model.draft()?,
+            batch: EventBatch::default(),
+            instance: None,
+            parking: Vec::new(),
+            dead_letters: failed + waiting,
+            checkpoint: checkpoint.position,
+            read_to: checkpoint.position,
+            visible_to: checkpoint.position,
+            uncommitted_events: 0,
+            run_noted: false,
+            model,
+            code,
+            options,
+        })
+    }
+
+    /// Up to where events are applied, committed or not.
+    pub fn read_to(&self) -> Position {
+        self.read_to
+    }
+
+    /// Up to where queries see every event: the checkpoint, or further where nothing was wanted.
+    pub fn visible_to(&self) -> Position {
+        self.visible_to
+    }
+
+    /// How many events are parked, failed and waiting.
+    ///
+    /// # Errors
+    /// When the read model cannot be read.
+    pub fn dead_letter_count(&self) -> Result<(u64, u64), ReadModelError> {
+        self.model.dead_letter_count()
+    }
+
+    /// Changes the code between two steps. The caller has seen to it that name, read-model version
+    /// and schema are the same.
+    ///
+    /// # Errors
+    /// When what the old code holds back cannot be committed; then it is applied again by the new.
+    pub fn replace_code(&mut self, code: Arc<dyn ProjectionCode>) -> Result<(), Halt> {
+        let committed = self.settle();
+        self.reset();
+        self.code = code;
+        self.isolating = None;
+        committed.or_else(|failure| self.recover(failure).map(|_| ()))
+    }
+
+    /// One turn: reads a batch, applies it, and commits when enough has come together or when
+    /// nothing more is there.
+    ///
+    /// # Errors
+    /// When it cannot go on by itself; see [`Halt`].
+    pub fn step(&mut self) -> Result<Step, Halt> {
+        self.try_step().or_else(|failure| self.recover(failure))
+    }
+
+    /// Commits everything that is applied.
+    ///
+    /// # Errors
+    /// When the plugin cannot flush or the read model cannot be written.
+    pub fn settle(&mut self) -> Result<(), Failure> {
+        if self.uncommitted_events > 0 || self.read_to > self.checkpoint {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    fn try_step(&mut self) -> Result<Step, Failure> {
+        let events = self.isolating.unwrap_or(self.options.batch_events);
+        let limit = ReadLimit { events, bytes: self.options.batch_bytes };
+        let code = Arc::clone(&self.code);
+        let scanned_to = self.log.read_after(self.read_to, &code.description().interests, limit, &mut self.batch)?;
+        let read = self.batch.len();
+        if read == 0 {
+            self.read_to = scanned_to;
+            let unwritten = self.read_to.0 - self.checkpoint.0;
+            if self.uncommitted_events > 0 || unwritten >= self.options.checkpoint_events {
+                self.commit()?;
+            }
+            self.visible_to = self.read_to;
+            return Ok(Step::CaughtUp);
+        }
+        self.uncommitted_events += read;
+        self.divert_parked_streams()?;
+        if self.isolating == Some(1) {
+            return self.step_alone(scanned_to);
+        }
+        let pending = if self.batch.is_empty() { Pending::default() } else { self.apply()? };
+        self.read_to = scanned_to;
+        let full = pending.rows as usize >= self.options.flush_rows
+            || pending.bytes >= self.options.flush_bytes
+            || self.draft.changed() >= self.options.flush_rows
+            || self.uncommitted_events >= self.options.flush_events;
+        // A short batch is the end of the log for now: whoever waits for these rows gets them.
+        if full || read < events || self.isolating.is_some() {
+            self.commit()?;
+            self.widen();
+        }
+        Ok(Step::Applied)
+    }
+
+    /// Applies the one event of the batch, whose verdict is final.
+    fn step_alone(&mut self, scanned_to: Position) -> Result<Step, Failure> {
+        let verdict = if self.batch.is_empty() { None } else { self.apply_alone()? };
+        self.read_to = scanned_to;
+        let step = match verdict {
+            None => Step::Applied,
+            Some(reason) => {
+                let letter = self.dead_letter(0, DeadLetterKind::Failed, Some(reason));
+                let position = letter.position;
+                self.parked_streams.insert(letter.stream.clone());
+                self.park(letter)?;
+                Step::Parked(position)
+            }
+        };
+        self.commit()?;
+        self.widen();
+        Ok(step)
+    }
+
+    /// Applies the one event of the batch on a fresh instance. The answer is why the event is to
+    /// be parked, or none when its rows are in the draft.
+    ///
+    /// The wall clock gives no verdict: an interrupted event runs again under deterministic fuel.
+    pub(super) fn apply_alone(&mut self) -> Result<Option<String>, Failure> {
+        if self.unfinished_runs >= 2 * self.options.unfinished_runs {
+            let runs = std::mem::take(&mut self.unfinished_runs);
+            return Ok(Some(format!("the daemon ended {runs} times while the plugin applied this event")));
+        }
+        self.instance = None;
+        let failure = match self.apply().and_then(|_| self.flush()) {
+            Err(Failure::Apply(ApplyFailure::Interrupted(_))) => {
+                self.draft.clear();
+                self.instance = Some(self.code.instantiate_metered().map_err(Failure::Start)?);
+                let metered = self.apply().and_then(|_| self.flush());
+                self.instance = None;
+                metered.err()
+            }
+            answer => answer.err(),
+        };
+        match failure {
+            None => Ok(None),
+            Some(failure) if failure.disposition() == Disposition::Isolate => {
+                self.instance = None;
+                self.draft.clear();
+                Ok(Some(failure.to_string()))
+            }
+            Some(failure) => Err(failure),
+        }
+    }
+
+    fn apply(&mut self) -> Result<Pending, Failure> {
+        if !self.run_noted {
+            self.model.start_run(&self.code.digest().0)?;
+            self.run_noted = true;
+        }
+        let instance = match &mut self.instance {
+            Some(instance) => instance,
+            empty => empty.insert(self.code.instantiate().map_err(Failure::Start)?),
+        };
+        Ok(instance.apply(&self.batch, &mut self.draft)?)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        match &mut self.instance {
+            Some(instance) => Ok(instance.flush(&mut self.draft)?),
+            None => Ok(()),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), Failure> {
+        if self.uncommitted_events > 0 {
+            self.flush()?;
+        }
+        let commit = Commit { checkpoint: Some(self.read_to), parked: &self.parking, released: &[] };
+        self.model.commit(&mut self.draft, &commit)?;
+        self.dead_letters += self.parking.len() as u64;
+        self.parking.clear();
+        self.checkpoint = self.read_to;
+        self.visible_to = self.read_to;
+        self.uncommitted_events = 0;
+        Ok(())
+    }
+
+    /// Takes the events of parked streams out of the batch: they wait behind the failed one.
+    fn divert_parked_streams(&mut self) -> Result<(), Failure> {
+        if self.parked_streams.is_empty() {
+            return Ok(());
+        }
+        let waiting: Vec<_> = (0..self.batch.len())
+            .filter(|&index| self.parked_streams.contains(self.batch.get(index).stream))
+            .map(|index| self.dead_letter(index, DeadLetterKind::Waiting, None))
+            .collect();
+        if !waiting.is_empty() {
+            let parked = &self.parked_streams;
+            self.batch = self.batch.filtered(|event| !parked.contains(event.stream));
+        }
+        waiting.into_iter().try_for_each(|letter| self.park(letter))
+    }
+
+    fn park(&mut self, letter: DeadLetter) -> Result<(), Failure> {
+        if self.dead_letters + self.parking.len() as u64 >= self.options.max_dead_letters {
+            return Err(Failure::TooManyDeadLetters(self.options.max_dead_letters));
+        }
+        self.parking.push(letter);
+        Ok(())
+    }
+
+    pub(super) fn dead_letter(&self, index: usize, kind: DeadLetterKind, reason: Option<String>) -> DeadLetter {
+        let event = self.batch.get(index);
+        DeadLetter {
+            position: event.position,
+            stream: event.stream.to_owned(),
+            version: event.version,
+            event_type: event.kind.event_type.clone(),
+            kind,
+            attempts: u32::from(reason.is_some()),
+            reason,
+            component_digest: self.code.digest().0.clone(),
+            parked_at: Timestamp::now(),
+        }
+    }
+
+    /// Goes back to the checkpoint after a failure and decides how to go on.
+    fn recover(&mut self, failure: Failure) -> Result<Step, Halt> {
+        let tried = self.uncommitted_events;
+        self.reset();
+        if let Err(error) = self.model.finish_run() {
+            return Err(Halt { disposition: Disposition::Retry, reason: error.to_string() });
+        }
+        match failure.disposition() {
+            Disposition::Isolate => {
+                tracing::debug!(projection = %self.code.description().name, position = %self.checkpoint, tried, %failure, "isolating");
+                let next = self.isolating.unwrap_or(8 * self.options.batch_events).min(tried) / 8;
+                self.isolating = Some(next.max(1));
+                Ok(Step::Isolating)
+            }
+            disposition => Err(Halt { disposition, reason: failure.to_string() }),
+        }
+    }
+
+    /// Forgets what is not committed. The instance goes too: its cache is ahead of the file.
+    pub(super) fn reset(&mut self) {
+        self.instance = None;
+        self.draft.clear();
+        self.parking.clear();
+        self.read_to = self.checkpoint;
+        self.uncommitted_events = 0;
+        self.run_noted = false;
+    }
+
+    /// After a commit: more events at a time again, until none is suspected any more.
+    fn widen(&mut self) {
+        self.unfinished_runs = 0;
+        self.isolating = self.isolating.map(|events| events * 2).filter(|&events| events <= self.options.batch_events);
+    }
+}

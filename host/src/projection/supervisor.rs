@@ -1,0 +1,340 @@
+//! All projections: which code runs which build, and what people ask of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::builds::Builds;
+use super::managed::{All, Managed, Shared, delete_orphans};
+use super::status::{ProjectionState, ProjectionStatus};
+use super::worker::{Command, Worker, WorkerOptions};
+use super::{ComponentDigest, ProjectionCode};
+use crate::event::{Position, StreamName};
+use crate::event_store::EventStore;
+use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
+use crate::sqlite::MigrateError;
+
+/// How long to wait until a worker has discarded an event: it may be in the middle of a step.
+const DISCARD_WAIT: Duration = Duration::from_secs(30);
+
+/// Why a projection could not be shown or told something.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectionError {
+    #[error("there is no projection {name:?}; known are: {}", list(known))]
+    NotFound { name: String, known: Vec<String> },
+    #[error("projection {name:?}: {reason}")]
+    NotPossible { name: String, reason: String },
+    #[error(transparent)]
+    ReadModel(#[from] ReadModelError),
+    #[error("the catalog cannot be read or written: {0}")]
+    Catalog(#[from] rusqlite::Error),
+    #[error("the catalog cannot be opened: {0}")]
+    OpenCatalog(#[from] MigrateError),
+    #[error("the folder of read models cannot be used: {0}")]
+    Folder(std::io::Error),
+    #[error("the machine gives no thread for a projection: {0}")]
+    Thread(std::io::Error),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// What came of a plugin that provides a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// The projection is new: history is replayed into its first read model.
+    New,
+    /// The same code as before goes on from its checkpoint.
+    Resumed,
+    /// Other code goes on from the checkpoint.
+    Swapped,
+    /// History is replayed into a new read model, which is swapped in when it has caught up.
+    Replaying,
+}
+
+/// Finds code by the digest of its file, when a build needs code that is no longer in the folder.
+pub type LoadCode = Box<dyn Fn(&ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> + Send + Sync>;
+
+/// All projections of a daemon. A cheap handle.
+#[derive(Clone)]
+pub struct Projections {
+    shared: Arc<Shared>,
+}
+
+impl Projections {
+    /// Opens the catalog. No projection runs before its code is [installed](Self::install).
+    ///
+    /// # Errors
+    /// When the catalog or the folder of the read models cannot be used.
+    pub fn open(
+        events: EventStore,
+        data: &Path,
+        options: WorkerOptions,
+        load_code: LoadCode,
+    ) -> Result<Self, ProjectionError> {
+        let folder = data.join("read-models");
+        std::fs::create_dir_all(&folder).map_err(ProjectionError::Folder)?;
+        let builds = Builds::open(&data.join("catalog.db"))?;
+        let mut projections = BTreeMap::new();
+        for entry in builds.load()? {
+            projections.insert(entry.name.clone(), Managed::at_rest(entry, &folder));
+        }
+        delete_orphans(&folder, &projections).map_err(ProjectionError::Folder)?;
+        let all = Mutex::new(All { builds, projections });
+        Ok(Self { shared: Arc::new(Shared { events, folder, options, load_code, all }) })
+    }
+
+    /// Takes code that a file in the plugin folder provides. Same read-model version and tables:
+    /// the code is swapped between two steps. Otherwise history is replayed beside the old one.
+    ///
+    /// # Errors
+    /// When another file provides the projection already, or the catalog cannot be written.
+    pub fn install(&self, file: &str, code: Arc<dyn ProjectionCode>) -> Result<Installed, ProjectionError> {
+        let name = code.description().name.as_str().to_owned();
+        // Loading the code of the active build may take a compilation: not under the lock.
+        let active_code = self.code_of_active(&name, &code);
+        let mut all = self.shared.lock();
+        let All { builds, projections } = &mut *all;
+        let Some(managed) = projections.get_mut(&name) else {
+            let managed = self.shared.first_build(file, code)?;
+            builds.save(&managed.entry)?;
+            projections.insert(name, managed);
+            return Ok(Installed::New);
+        };
+        if managed.code.is_some() && managed.entry.plugin_file != file {
+            let reason = format!("the file {} provides it already; remove one of the two", managed.entry.plugin_file);
+            return Err(ProjectionError::NotPossible { name, reason });
+        }
+        managed.entry.plugin_file = file.to_owned();
+        managed.code = Some(Arc::clone(&code));
+        let installed = if managed.fits_active(&code) {
+            self.shared.keep_replaying(managed, &code)?;
+            self.shared.run_active(managed, code)?
+        } else {
+            if managed.active.worker.is_none()
+                && let Some(old) = active_code
+            {
+                self.shared.run_active(managed, old)?;
+            }
+            self.shared.run_candidate(managed, code)?
+        };
+        builds.save(&managed.entry)?;
+        Ok(installed)
+    }
+
+    /// Goes on with the code that was active last: the file in the folder is no longer sound.
+    /// Answers whether the file belongs to a projection.
+    ///
+    /// # Errors
+    /// When the code is gone or the worker cannot start.
+    pub fn keep_active(&self, file: &str) -> Result<bool, ProjectionError> {
+        let digest = {
+            let all = self.shared.lock();
+            let managed = all.projections.values().find(|managed| managed.entry.plugin_file == file);
+            let Some(managed) = managed else { return Ok(false) };
+            if managed.active.worker.is_some() {
+                return Ok(true);
+            }
+            managed.entry.active.digest.clone()
+        };
+        let code = (self.shared.load_code)(&digest)
+            .map_err(|reason| ProjectionError::NotPossible { name: file.to_owned(), reason })?;
+        self.install(file, code).map(|_| true)
+    }
+
+    /// Stops the projection whose file is gone from the folder. Its read model stays queryable.
+    pub fn remove(&self, file: &str) -> Option<String> {
+        let mut all = self.shared.lock();
+        let managed =
+            all.projections.values_mut().find(|managed| managed.code.is_some() && managed.entry.plugin_file == file)?;
+        managed.code = None;
+        let workers: Vec<_> =
+            [managed.active.worker.take(), managed.candidate.take().and_then(|slot| slot.worker)].into();
+        let reason = format!("its file {file} is gone from the plugin folder; the read model stays as it is");
+        managed.active.progress.set_state(ProjectionState::PluginMissing, Some(reason));
+        let name = managed.entry.name.clone();
+        let progress = Arc::clone(&managed.active.progress);
+        drop(all);
+        workers.into_iter().flatten().for_each(Worker::stop);
+        let report = progress.report();
+        tracing::info!(projection = %name, position = %report.position, file, "the plugin is gone; its read model stays");
+        Some(name)
+    }
+
+    /// Commits and stops every projection.
+    pub fn shut_down(&self) {
+        let workers: Vec<_> = {
+            let mut all = self.shared.lock();
+            all.projections.values_mut().flat_map(Managed::take_workers).collect()
+        };
+        workers.into_iter().for_each(Worker::stop);
+    }
+
+    /// The digests of all code that a build may need.
+    pub fn digests(&self) -> HashSet<ComponentDigest> {
+        let all = self.shared.lock();
+        let entries = all.projections.values().map(|managed| &managed.entry);
+        entries
+            .flat_map(|entry| std::iter::once(&entry.active).chain(&entry.candidate))
+            .map(|build| build.digest.clone())
+            .collect()
+    }
+
+    /// How every projection stands, by name.
+    pub fn statuses(&self) -> Vec<ProjectionStatus> {
+        let head = self.shared.events.head();
+        self.shared.lock().projections.values().map(|managed| managed.status(head)).collect()
+    }
+
+    /// How one projection stands.
+    ///
+    /// # Errors
+    /// When there is no such projection.
+    pub fn status(&self, name: &str) -> Result<ProjectionStatus, ProjectionError> {
+        let head = self.shared.events.head();
+        self.with(name, |managed, _| Ok(managed.status(head)))
+    }
+
+    /// Stops applying events until [`Self::resume`], also across restarts.
+    ///
+    /// # Errors
+    /// When there is no such projection, or the catalog cannot be written.
+    pub fn pause(&self, name: &str) -> Result<(), ProjectionError> {
+        self.set_paused(name, Command::Pause, true)
+    }
+
+    /// Goes on after a pause, or tries again after a stop.
+    ///
+    /// # Errors
+    /// As [`Self::pause`].
+    pub fn resume(&self, name: &str) -> Result<(), ProjectionError> {
+        self.set_paused(name, Command::Resume, false)
+    }
+
+    /// Replays history into a new read model, which is swapped in when it has caught up. A replay
+    /// that is under way starts anew.
+    ///
+    /// # Errors
+    /// When there is no such projection, its plugin is gone, or the catalog cannot be written.
+    pub fn replay(&self, name: &str) -> Result<(), ProjectionError> {
+        let shared = &self.shared;
+        self.with(name, |managed, builds| {
+            let code = managed.running_code()?;
+            managed.drop_candidate();
+            shared.run_candidate(managed, code)?;
+            Ok(builds.save(&managed.entry)?)
+        })
+    }
+
+    /// Gives up the replay that is under way; the active read model is not touched.
+    ///
+    /// # Errors
+    /// When there is no such projection or no replay.
+    pub fn cancel_replay(&self, name: &str) -> Result<(), ProjectionError> {
+        self.with(name, |managed, builds| {
+            if managed.candidate.is_none() {
+                return Err(managed.not_possible("no replay is under way"));
+            }
+            managed.drop_candidate();
+            Ok(builds.save(&managed.entry)?)
+        })
+    }
+
+    /// The read model that answers queries.
+    ///
+    /// # Errors
+    /// When there is no such projection.
+    pub fn read_model(&self, name: &str) -> Result<ReadModelFile, ProjectionError> {
+        self.with(name, |managed, _| Ok(managed.active.read_model.clone()))
+    }
+
+    /// Follows the position up to which the active read model shows every event.
+    ///
+    /// # Errors
+    /// When there is no such projection.
+    pub fn checkpoint_changes(&self, name: &str) -> Result<watch::Receiver<Position>, ProjectionError> {
+        self.with(name, |managed, _| Ok(managed.active.progress.visible_to()))
+    }
+
+    /// Parked events after a position, in the order of the log.
+    ///
+    /// # Errors
+    /// When there is no such projection, or the read model cannot be read.
+    pub fn dead_letters(&self, name: &str, after: Position, limit: usize) -> Result<Vec<DeadLetter>, ProjectionError> {
+        Ok(self.read_model(name)?.dead_letters(after, limit)?)
+    }
+
+    /// Has the parked events of one stream, or of all, applied again in order.
+    ///
+    /// # Errors
+    /// When there is no such projection, or it does not run.
+    pub fn retry_dead_letters(&self, name: &str, stream: Option<&StreamName>) -> Result<(), ProjectionError> {
+        let stream = stream.map(|stream| stream.as_str().to_owned());
+        self.with(name, |managed, _| managed.tell(Command::Retry(stream)))
+    }
+
+    /// Forgets a failed event, and applies those that waited behind it. The event stays in the log.
+    ///
+    /// # Errors
+    /// When there is no such projection, it does not run, or the event has not failed.
+    pub fn discard_dead_letter(&self, name: &str, position: Position) -> Result<(), ProjectionError> {
+        let (reply, answer) = sync_channel(1);
+        self.with(name, |managed, _| managed.tell(Command::Discard { position, reply }))?;
+        let refused = |reason: String| ProjectionError::NotPossible { name: name.to_owned(), reason };
+        match answer.recv_timeout(DISCARD_WAIT) {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(refused(format!("the event at position {position} is no failed event"))),
+            Ok(Err(reason)) => Err(refused(reason)),
+            Err(_) => Err(refused("it did not answer in time; look at its dead letters again".into())),
+        }
+    }
+
+    fn set_paused(&self, name: &str, command: Command, paused: bool) -> Result<(), ProjectionError> {
+        self.with(name, |managed, builds| {
+            let other = if paused { Command::Pause } else { Command::Resume };
+            managed.tell(command)?;
+            if let Some(worker) = managed.candidate.as_ref().and_then(|slot| slot.worker.as_ref()) {
+                worker.tell(other);
+            }
+            managed.entry.paused = paused;
+            Ok(builds.save(&managed.entry)?)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        name: &str,
+        act: impl FnOnce(&mut Managed, &Builds) -> Result<T, ProjectionError>,
+    ) -> Result<T, ProjectionError> {
+        let mut all = self.shared.lock();
+        let All { builds, projections } = &mut *all;
+        let known = || projections.keys().cloned().collect();
+        if !projections.contains_key(name) {
+            return Err(ProjectionError::NotFound { name: name.to_owned(), known: known() });
+        }
+        let Some(managed) = projections.get_mut(name) else { unreachable!("looked up above") };
+        act(managed, builds)
+    }
+
+    /// The code of the active build, when it is needed and is not `new`.
+    fn code_of_active(&self, name: &str, new: &Arc<dyn ProjectionCode>) -> Option<Arc<dyn ProjectionCode>> {
+        let digest = {
+            let all = self.shared.lock();
+            let managed = all.projections.get(name)?;
+            if managed.active.worker.is_some() || managed.fits_active(new) {
+                return None;
+            }
+            managed.entry.active.digest.clone()
+        };
+        (self.shared.load_code)(&digest)
+            .inspect_err(|reason| {
+                tracing::warn!(projection = %name, %digest, %reason, "the active code is gone; its read model stays as it is until the replay ends");
+            })
+            .ok()
+    }
+}

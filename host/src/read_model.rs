@@ -1,0 +1,47 @@
+//! Derived state: rows, checkpoint and dead letters of every projection, one SQLite file for each
+//! build of a read model. Everything here may be deleted and is rebuilt by replay.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+mod changes;
+mod dead_letter;
+mod draft;
+mod file;
+mod key;
+mod query;
+mod schema;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod value;
+mod writer;
+
+pub use dead_letter::{DeadLetter, DeadLetterKind};
+pub use draft::ReadModelDraft;
+pub use file::{Identity, delete_files};
+pub use query::*;
+pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
+pub use value::{Key, Row, Value};
+pub use writer::{Checkpoint, Commit, ReadModelWriter};
+
+/// What queries need of a read model: the file of its active build and the declared tables.
+#[derive(Clone, Debug)]
+pub struct ReadModelFile {
+    pub path: PathBuf,
+    pub schema: Arc<Schema>,
+}
+
+/// Why a read model could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadModelError {
+    /// The plugin named a table, an index or a value that does not fit its own declaration; the
+    /// same events fail again, on every machine.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The file belongs to another projection, another log or another schema.
+    #[error("the read model {path} cannot be used: {reason}")]
+    Incompatible { path: PathBuf, reason: String },
+    #[error("the read model {path} cannot be read or written: {source}")]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+}

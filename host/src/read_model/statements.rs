@@ -1,0 +1,122 @@
+//! The SQL of one declared table. Names come from a checked [`Schema`](super::Schema), values are
+//! always bound.
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use super::{ColumnType, Index, Row, Table, Value};
+
+/// The statements of one table, made once.
+#[derive(Clone, Debug)]
+pub(super) struct Statements {
+    pub get: String,
+    pub put: String,
+    pub delete: String,
+}
+
+impl Statements {
+    pub fn of(table: &Table) -> Self {
+        let name = &table.name;
+        let columns = column_list(table);
+        let parameters = vec!["?"; table.columns.len()].join(", ");
+        let key: Vec<_> = table.primary_key.iter().map(|column| format!("\"{column}\" = ?")).collect();
+        let key = key.join(" AND ");
+        Self {
+            get: format!("SELECT {columns} FROM \"{name}\" WHERE {key}"),
+            put: format!("INSERT OR REPLACE INTO \"{name}\" ({columns}) VALUES ({parameters})"),
+            delete: format!("DELETE FROM \"{name}\" WHERE {key}"),
+        }
+    }
+}
+
+/// Selects rows whose first `values` columns of the index equal parameters, in key order.
+/// The last parameter is the limit.
+pub(super) fn find(table: &Table, index: &Index, values: usize) -> String {
+    let wanted: Vec<_> = index.columns[..values].iter().map(|column| format!("\"{column}\" IS ?")).collect();
+    let wanted = if wanted.is_empty() { "TRUE".into() } else { wanted.join(" AND ") };
+    let order = quoted(&table.primary_key);
+    format!("SELECT {} FROM \"{}\" WHERE {wanted} ORDER BY {order} LIMIT ?", column_list(table), table.name)
+}
+
+/// The statements that make a table and its indexes.
+pub(super) fn create(table: &Table) -> String {
+    let mut columns: Vec<_> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            format!("\"{}\" {}{null}", column.name, declared_type(column.column_type))
+        })
+        .collect();
+    columns.push(format!("PRIMARY KEY ({})", quoted(&table.primary_key)));
+    let mut sql = format!("CREATE TABLE \"{}\" ({}) WITHOUT ROWID;", table.name, columns.join(", "));
+    for index in &table.indexes {
+        sql += &format!("CREATE INDEX \"{}\" ON \"{}\" ({});", index.name, table.name, quoted(&index.columns));
+    }
+    sql
+}
+
+/// The type names in the file, from which [`column_type`] reads a schema back.
+fn declared_type(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Integer => "INTEGER",
+        ColumnType::Real => "REAL",
+        ColumnType::Text => "TEXT",
+        ColumnType::Blob => "BLOB",
+        ColumnType::Boolean => "BOOLEAN",
+    }
+}
+
+pub(super) fn column_type(declared: &str) -> Option<ColumnType> {
+    match declared {
+        "INTEGER" => Some(ColumnType::Integer),
+        "REAL" => Some(ColumnType::Real),
+        "TEXT" => Some(ColumnType::Text),
+        "BLOB" => Some(ColumnType::Blob),
+        "BOOLEAN" => Some(ColumnType::Boolean),
+        _ => None,
+    }
+}
+
+/// Reads the cells of a row that selected all columns of `table` in order.
+pub(super) fn read_row(row: &rusqlite::Row<'_>, table: &Table) -> rusqlite::Result<Row> {
+    table.columns.iter().enumerate().map(|(index, column)| read_value(row, index, column.column_type)).collect()
+}
+
+/// Reads one cell that was written as `column_type`.
+pub(super) fn read_value(row: &rusqlite::Row<'_>, index: usize, column_type: ColumnType) -> rusqlite::Result<Value> {
+    Ok(match row.get_ref(index)? {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => match column_type {
+            ColumnType::Boolean => Value::Boolean(integer != 0),
+            ColumnType::Real => Value::Real(integer as f64),
+            _ => Value::Integer(integer),
+        },
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
+    })
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(integer) => ValueRef::Integer(*integer),
+            Self::Real(real) => ValueRef::Real(*real),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(blob) => ValueRef::Blob(blob),
+            Self::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
+        }))
+    }
+}
+
+fn column_list(table: &Table) -> String {
+    let names: Vec<_> = table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+    names.join(", ")
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    names.join(", ")
+}
