@@ -1,0 +1,11 @@
+//! The code generated from `wit/`. Nothing else in this crate is generated.
+
+#![allow(missing_docs, clippy::all, clippy::unwrap_used, unused_qualifications, unsafe_op_in_unsafe_fn)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "columnar-projection",
+    pub_export_macro: true,
+    default_bindings_module: "lantern_sdk::bindings",
+    additional_derives: [PartialEq, Clone],
+});

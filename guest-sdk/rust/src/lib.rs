@@ -1,0 +1,49 @@
+//! Write a Lantern projection in Rust.
+//!
+//! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
+//! are declared with [`table!`], its events are a plain serde enum. `guest-sdk/README.md` shows a
+//! whole one, and how to build, test and run it.
+//!
+//! This crate owns everything between the author and `wit/`: decoding events, caching rows and
+//! handing them over. It does no input or output of its own: a plugin sees nothing but its events
+//! and its own rows.
+
+#[doc(hidden)]
+pub mod bindings;
+mod decode;
+mod error;
+mod event;
+mod instance;
+pub mod log;
+mod projection;
+mod read_model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use decode::{EventData, Payload};
+pub use error::Error;
+pub use event::{EventId, Recorded};
+pub use projection::Projection;
+pub use read_model::{Column, KeyColumn, Row, Table, Tables, Value};
+
+/// All that a projection usually needs: `use lantern_sdk::prelude::*;`.
+pub mod prelude {
+    pub use std::borrow::Cow;
+
+    pub use serde::Deserialize;
+
+    pub use crate::{Error, Projection, Recorded, Row, Table, Value, bail, ensure, export_projection, log, table};
+}
+
+/// What the macros expand to. Not for authors; may change at any time.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::instance::{Instance, describe};
+    pub use crate::log::{Level, report_panics, write};
+    pub use crate::read_model::{ColumnDeclaration, HostRows, IndexDeclaration, TableDeclaration};
+}
+
+/// Compiles the projection that the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -1,0 +1,292 @@
+//! Rows in the guest's memory, found by primary key: which of them changed since the last flush, and
+//! which of the others make room.
+//!
+//! A changed row stays until it is handed over, however many there are: the host bounds them by
+//! asking for a flush. Unchanged rows stay while there is room, roughly by when they were last used.
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::Row;
+use super::changed_index::ChangedIndex;
+use crate::Error;
+
+/// One place for a row. A slot keeps its number as long as its row stays.
+struct Slot<R> {
+    /// `None`: the slot is free.
+    row: Option<R>,
+    hash: u64,
+    /// What the row adds to the bytes of the next flush.
+    pending_bytes: u64,
+    /// Differs from what the host has.
+    changed: bool,
+    /// There is no such row, only its key; if it changed, the host may still have it.
+    absent: bool,
+    /// Handed to the author since the last [`RowCache::settle`].
+    touched: bool,
+    /// Used since it was last looked at for making room.
+    used: bool,
+    /// In the queue of rows that may make room.
+    queued: bool,
+}
+
+pub struct RowCache<R> {
+    capacity: usize,
+    slots: Vec<Slot<R>>,
+    free: Vec<u32>,
+    by_key: HashTable<u32>,
+    changed: Vec<u32>,
+    touched: Vec<u32>,
+    /// Slots in the order in which they make room; some may have changed or been freed meanwhile.
+    queue: VecDeque<u32>,
+    pending_bytes: u64,
+    indexes: Vec<ChangedIndex>,
+    failure: Option<Error>,
+}
+
+/// Fixed, so that a replay does the same thing every time.
+pub fn hash_key<R: Row>(key: R::Key<'_>) -> u64 {
+    FixedState::with_seed(0).hash_one(key)
+}
+
+impl<R: Row> RowCache<R> {
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity: capacity.max(1),
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashTable::new(),
+            changed: Vec::new(),
+            touched: Vec::new(),
+            queue: VecDeque::new(),
+            pending_bytes: 0,
+            indexes: Vec::new(),
+            failure: None,
+        }
+    }
+
+    pub fn find(&mut self, hash: u64, key: R::Key<'_>) -> Option<u32> {
+        let slots = &self.slots;
+        let has_key = |slot: &u32| {
+            let slot = &slots[*slot as usize];
+            slot.hash == hash && slot.row.as_ref().is_some_and(|row| row.has_key(key))
+        };
+        let slot = *self.by_key.find(hash, has_key)?;
+        self.slots[slot as usize].used = true;
+        Some(slot)
+    }
+
+    /// Adds a row that is not in the cache, as the host has it.
+    pub fn insert(&mut self, hash: u64, row: R) -> u32 {
+        self.make_room();
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(Slot {
+                    row: None,
+                    hash,
+                    pending_bytes: 0,
+                    changed: false,
+                    absent: false,
+                    touched: false,
+                    used: false,
+                    queued: false,
+                });
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let place = &mut self.slots[slot as usize];
+        place.row = Some(row);
+        place.hash = hash;
+        place.used = false;
+        let slots = &self.slots;
+        self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash);
+        self.enqueue(slot);
+        slot
+    }
+
+    /// Adds the knowledge that the host has no such row. `row` has the key.
+    pub fn insert_absent(&mut self, hash: u64, row: R) -> u32 {
+        let slot = self.insert(hash, row);
+        self.slots[slot as usize].absent = true;
+        slot
+    }
+
+    pub fn is_absent(&self, slot: u32) -> bool {
+        self.slots[slot as usize].absent
+    }
+
+    pub fn is_changed(&self, slot: u32) -> bool {
+        self.slots[slot as usize].changed
+    }
+
+    pub fn row(&self, slot: u32) -> &R {
+        // Slots come from `find` and `insert`, and a row leaves only in `evict_one`.
+        self.slots[slot as usize].row.as_ref().expect("the slot holds a row")
+    }
+
+    /// The row, for the author to change: it counts as changed from here on.
+    pub fn row_mut(&mut self, slot: u32) -> &mut R {
+        self.touch(slot);
+        let slot = &mut self.slots[slot as usize];
+        slot.absent = false;
+        slot.row.as_mut().expect("the slot holds a row")
+    }
+
+    pub fn delete(&mut self, slot: u32) {
+        self.touch(slot);
+        self.slots[slot as usize].absent = true;
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if !place.touched {
+            place.touched = true;
+            self.touched.push(slot);
+        }
+        if !place.changed {
+            place.changed = true;
+            self.changed.push(slot);
+        }
+    }
+
+    /// Rows changed since the last flush, and the bytes that they take.
+    pub fn pending(&self) -> (usize, u64) {
+        (self.changed.len(), self.pending_bytes)
+    }
+
+    /// Takes note of what the author made of the rows in hand.
+    ///
+    /// # Errors
+    /// When a row cannot be kept as it is.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.settle_touched();
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn settle_touched(&mut self) {
+        for slot in self.touched.drain(..) {
+            let place = &mut self.slots[slot as usize];
+            place.touched = false;
+            let row = place.row.as_ref().expect("a touched slot holds a row");
+            if let Err(error) = check_row(place.hash, row) {
+                self.failure.get_or_insert(error);
+            }
+            // An operation has a byte for its kind and two for the table.
+            let bytes = 3 + row.encoded_len() as u64;
+            self.pending_bytes = self.pending_bytes + bytes - place.pending_bytes;
+            place.pending_bytes = bytes;
+            for index in &mut self.indexes {
+                self.pending_bytes += index.add(slot, row);
+            }
+        }
+    }
+
+    /// The changed rows with these encoded values in an index, in no order.
+    pub fn find_changed(&mut self, index: super::IndexDeclaration, prefix: &[u8]) -> Vec<&R> {
+        self.settle_touched();
+        let place = match self.indexes.iter().position(|known| known.name() == index.name) {
+            Some(place) => place,
+            None => {
+                let mut added = ChangedIndex::new(index);
+                for slot in &self.changed {
+                    self.pending_bytes += added.add(*slot, self.row(*slot));
+                }
+                self.indexes.push(added);
+                self.indexes.len() - 1
+            }
+        };
+        let index = &self.indexes[place];
+        let mut slots: Vec<u32> = index.candidates(prefix).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+            .into_iter()
+            .filter(|slot| !self.is_absent(*slot))
+            .map(|slot| self.row(slot))
+            .filter(|row| index.holds(*row, prefix))
+            .collect()
+    }
+
+    /// Calls `write` for each changed row in the order of the keys, `None` for a deleted one, and
+    /// forgets that they were changed.
+    pub fn flush(&mut self, mut write: impl FnMut(&R, Option<&R>)) {
+        self.settle_touched();
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable_by(|a, b| self.row(*a).key().cmp(&self.row(*b).key()));
+        for slot in changed.drain(..) {
+            let row = self.row(slot);
+            write(row, (!self.is_absent(slot)).then_some(row));
+            let place = &mut self.slots[slot as usize];
+            place.changed = false;
+            place.pending_bytes = 0;
+            self.enqueue(slot);
+        }
+        self.changed = changed;
+        self.pending_bytes = 0;
+        self.indexes.iter_mut().for_each(ChangedIndex::clear);
+        while self.by_key.len() > self.capacity && self.evict_one() {}
+    }
+
+    fn make_room(&mut self) {
+        while self.by_key.len() >= self.capacity && self.evict_one() {}
+    }
+
+    /// Drops the unchanged row that was not used for longest, roughly; false when every row changed.
+    /// Each turn of the loop is paid for by the use, the change or the insertion that it undoes.
+    fn evict_one(&mut self) -> bool {
+        while let Some(slot) = self.queue.pop_front() {
+            let place = &mut self.slots[slot as usize];
+            place.queued = false;
+            if place.changed || place.row.is_none() {
+                continue;
+            }
+            if std::mem::take(&mut place.used) {
+                self.enqueue(slot);
+                continue;
+            }
+            self.remove(slot);
+            return true;
+        }
+        false
+    }
+
+    fn enqueue(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if !place.queued {
+            place.queued = true;
+            self.queue.push_back(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        place.row = None;
+        place.absent = false;
+        self.free.push(slot);
+        if let Ok(entry) = self.by_key.find_entry(self.slots[slot as usize].hash, |found| *found == slot) {
+            entry.remove();
+        }
+    }
+}
+
+fn check_row<R: Row>(hash: u64, row: &R) -> Result<(), Error> {
+    if hash_key::<R>(row.key()) != hash {
+        return Err(Error::new(format_args!(
+            "table {}: the key of a row was changed to {:?}; delete the row and put another one instead",
+            R::TABLE.name,
+            row.key()
+        )));
+    }
+    if let Some(column) = row.nan_column() {
+        return Err(Error::new(format_args!(
+            "table {}: column {column} of row {:?} is not a number (NaN)",
+            R::TABLE.name,
+            row.key()
+        )));
+    }
+    Ok(())
+}
