@@ -1,0 +1,77 @@
+//! What a projection says of itself, checked before anyone relies on it.
+
+use super::bindings::typed::lantern::plugin::schema as guest;
+use super::error::Problem;
+use crate::event::{self, Interest, Invalid};
+use crate::projection::Description;
+use crate::read_model::{Column, ColumnType, Index, Schema, Table};
+
+/// The most interests, and the most event types in one of them.
+const MAX_INTERESTS: usize = 1000;
+
+/// # Errors
+/// [`Problem::Description`] with the first rule that is broken.
+pub(super) fn check(described: guest::ProjectionDescription) -> Result<Description, Problem> {
+    let refused = |reason: String| Problem::Description { reason };
+    let name = described.name.parse().map_err(|error: Invalid| refused(error.0))?;
+    let interests = described
+        .interests
+        .into_iter()
+        .map(|interest| Interest { category: interest.category, event_types: interest.event_types });
+    let interests: Vec<_> = interests.collect();
+    check_interests(&interests).map_err(|error| refused(error.0))?;
+    let tables = described.tables.into_iter().map(table).collect();
+    let schema = Schema::new(tables).map_err(|error| refused(error.to_string()))?;
+    Ok(Description { name, read_model_version: described.read_model_version, interests, schema })
+}
+
+fn check_interests(interests: &[Interest]) -> Result<(), Invalid> {
+    let most = interests.iter().map(|interest| interest.event_types.len()).max().unwrap_or_default();
+    if interests.is_empty() || interests.len().max(most) > MAX_INTERESTS {
+        return Err(Invalid(format!("interests and event types in each: 1 to {MAX_INTERESTS} are allowed")));
+    }
+    for interest in interests {
+        if let Some(category) = &interest.category {
+            event::check_name("category of an interest", category)?;
+        }
+        for event_type in &interest.event_types {
+            event::check_name("event type of an interest", event_type)?;
+        }
+    }
+    Ok(())
+}
+
+fn table(table: guest::Table) -> Table {
+    Table {
+        name: table.name,
+        columns: table.columns.into_iter().map(column).collect(),
+        primary_key: table.primary_key,
+        indexes: table.indexes.into_iter().map(|index| Index { name: index.name, columns: index.columns }).collect(),
+    }
+}
+
+fn column(column: guest::Column) -> Column {
+    let column_type = match column.column_type {
+        guest::ColumnType::Integer => ColumnType::Integer,
+        guest::ColumnType::Real => ColumnType::Real,
+        guest::ColumnType::Text => ColumnType::Text,
+        guest::ColumnType::Blob => ColumnType::Blob,
+        guest::ColumnType::Boolean => ColumnType::Boolean,
+    };
+    Column { name: column.name, column_type, nullable: column.nullable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_without_interests_or_with_empty_names_is_refused() {
+        let interest =
+            |category: &str| Interest { category: Some(category.into()), event_types: vec!["Placed".into()] };
+        assert!(check_interests(&[]).is_err());
+        assert!(check_interests(&[interest("")]).is_err());
+        assert!(check_interests(&[Interest { event_types: vec![String::new()], ..interest("order") }]).is_err());
+        assert!(check_interests(&[interest("order"), Interest::everything()]).is_ok());
+    }
+}

@@ -1,0 +1,188 @@
+//! One running instance: its state, its limits, and what a failed call of it means.
+
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+
+use super::engine::ticks;
+use super::limits::{Limiter, Limits};
+use super::log::SharedVoice;
+use super::wasi;
+use crate::projection::ApplyFailure;
+use crate::read_model::{ReadModelDraft, ReadModelError};
+
+/// The longest reason taken from a guest, in bytes.
+const MAX_REASON_BYTES: usize = 4096;
+
+/// How many frames of a trap are told, innermost first.
+const MAX_FRAMES: usize = 4;
+
+/// What host functions see of the instance that calls them.
+pub(super) struct State {
+    /// The draft of the call that is running; detached between calls.
+    pub draft: ReadModelDraft,
+    pub voice: SharedVoice,
+    limiter: Limiter,
+    wasi: WasiCtx,
+    resources: ResourceTable,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+/// What one call may use.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Budget {
+    /// For each call.
+    Time(Duration),
+    /// For each event of the call.
+    Fuel(u64),
+}
+
+/// An instance and its state. Of no more use after a failed call.
+pub(super) struct Guest<Instance> {
+    store: Store<State>,
+    instance: Instance,
+    budget: Budget,
+}
+
+/// What an instance is made with.
+pub(super) struct Settings {
+    pub limits: Limits,
+    pub budget: Budget,
+    pub voice: SharedVoice,
+}
+
+impl<Instance> Guest<Instance> {
+    /// A fresh instance.
+    ///
+    /// # Errors
+    /// When it needs more memory than allowed, or its start function fails.
+    pub fn new(
+        engine: &Engine,
+        settings: Settings,
+        instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Instance>,
+    ) -> Result<Self, ApplyFailure> {
+        let Settings { limits, budget, voice } = settings;
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(1000);
+        let state = State {
+            draft: ReadModelDraft::default(),
+            limiter: Limiter::new(limits),
+            wasi: wasi::context(&voice),
+            resources,
+            voice,
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.limiter);
+        // A call cannot bring more to the host than its memory holds.
+        store.set_hostcall_fuel(limits.memory_bytes);
+        budget.grant(&mut store, 1).map_err(|error| ApplyFailure::Trapped(error.to_string()))?;
+        let instance = instantiate(&mut store);
+        match instance {
+            Ok(instance) => Ok(Self { store, instance, budget }),
+            Err(error) => Err(failure(error, &mut store, budget)),
+        }
+    }
+
+    /// Calls the guest with the draft in its hands; `events` is how many events the call is about.
+    ///
+    /// # Errors
+    /// Every [`ApplyFailure`] but `Rejected`.
+    pub fn call<Answer>(
+        &mut self,
+        draft: &mut ReadModelDraft,
+        events: usize,
+        call: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<Answer>,
+    ) -> Result<Answer, ApplyFailure> {
+        self.budget.grant(&mut self.store, events).map_err(|error| ApplyFailure::Trapped(error.to_string()))?;
+        self.store.data_mut().draft = std::mem::take(draft);
+        let answer = call(&self.instance, &mut self.store);
+        *draft = std::mem::take(&mut self.store.data_mut().draft);
+        match answer {
+            Ok(answer) => {
+                let state = self.store.data_mut();
+                state.limiter.take_refused();
+                state.voice.end_call();
+                Ok(answer)
+            }
+            Err(error) => Err(failure(error, &mut self.store, self.budget)),
+        }
+    }
+}
+
+impl Budget {
+    fn grant(self, store: &mut Store<State>, events: usize) -> wasmtime::Result<()> {
+        match self {
+            Self::Time(time) => store.set_epoch_deadline(ticks(time)),
+            Self::Fuel(fuel) => store.set_fuel(fuel.saturating_mul(events.max(1) as u64))?,
+        }
+        Ok(())
+    }
+}
+
+/// A guest's own words, cut to a length that can be kept.
+pub(super) fn rejected(mut reason: String) -> ApplyFailure {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    ApplyFailure::Rejected(reason)
+}
+
+/// What a failed read or write of the read model means.
+pub(super) fn read_model_failure(error: ReadModelError) -> ApplyFailure {
+    match error {
+        ReadModelError::Mismatch(reason) => ApplyFailure::Trapped(reason),
+        error => ApplyFailure::ReadModel(error),
+    }
+}
+
+fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> ApplyFailure {
+    let state = store.data_mut();
+    let refused = state.limiter.take_refused();
+    let last_words = state.voice.end_call();
+    let place = error.downcast_ref::<WasmBacktrace>().map(place).unwrap_or_default();
+    let error = match error.downcast::<ReadModelError>() {
+        Ok(ReadModelError::Mismatch(error)) => return ApplyFailure::Trapped(format!("{error}{place}")),
+        Ok(error) => return ApplyFailure::ReadModel(error),
+        Err(error) => error,
+    };
+    match (error.downcast_ref::<Trap>(), budget) {
+        (Some(Trap::Interrupt), Budget::Time(time)) => {
+            ApplyFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
+        }
+        (Some(Trap::OutOfFuel), Budget::Fuel(fuel)) => ApplyFailure::OutOfFuel(format!(
+            "a call needed more than {fuel} units of fuel for each of its events{place}"
+        )),
+        _ => {
+            let mut reason = format!("{}{place}", short_reason(&error));
+            for more in [refused, last_words.map(|words| format!("its last words: {words}"))].into_iter().flatten() {
+                reason.push_str("; ");
+                reason.push_str(&more);
+            }
+            ApplyFailure::Trapped(reason)
+        }
+    }
+}
+
+fn short_reason(error: &wasmtime::Error) -> String {
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        let text = trap.to_string();
+        return text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned();
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return format!("it ended itself with exit status {}", exit.0);
+    }
+    error.root_cause().to_string()
+}
+
+/// Where in the guest it happened, innermost function first.
+fn place(backtrace: &WasmBacktrace) -> String {
+    // Without a name are the bridges that componentizing put in, and stripped plugins.
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    let names: Vec<_> = names.take(MAX_FRAMES).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { String::new() } else { format!(" in {}", names.join(", called by ")) }
+}

@@ -1,0 +1,138 @@
+//! What a plugin may import. Everything else is refused by name, before it is compiled.
+
+use std::fmt;
+
+use super::component::Import;
+use super::componentize::PREVIEW1;
+use super::error::Problem;
+
+/// The interfaces of the contract that worlds import.
+const CONTRACT: [&str; 5] = ["events", "log", "read-model", "read-model-writes", "schema"];
+
+/// The parts of WASI 0.2 that have a deterministic answer, which mostly is "there is none".
+const WASI: [&str; 27] = [
+    "cli/environment",
+    "cli/exit",
+    "cli/stderr",
+    "cli/stdin",
+    "cli/stdout",
+    "cli/terminal-input",
+    "cli/terminal-output",
+    "cli/terminal-stderr",
+    "cli/terminal-stdin",
+    "cli/terminal-stdout",
+    "clocks/monotonic-clock",
+    "clocks/wall-clock",
+    "filesystem/preopens",
+    "filesystem/types",
+    "io/error",
+    "io/poll",
+    "io/streams",
+    "random/insecure",
+    "random/insecure-seed",
+    "random/random",
+    "sockets/instance-network",
+    "sockets/ip-name-lookup",
+    "sockets/network",
+    "sockets/tcp",
+    "sockets/tcp-create-socket",
+    "sockets/udp",
+    "sockets/udp-create-socket",
+];
+
+/// Refuses imports that Lantern does not provide.
+///
+/// # Errors
+/// [`Problem::ForbiddenImport`] with each of them, and with what to do about the first.
+pub(super) fn check(imports: &[Import]) -> Result<(), Problem> {
+    let forbidden: Vec<&Import> = imports.iter().filter(|import| !is_allowed(&import.interface)).collect();
+    let Some(first) = forbidden.first() else { return Ok(()) };
+    let mut names: Vec<String> = forbidden.iter().map(|import| import.to_string()).collect();
+    names.sort();
+    names.dedup();
+    Err(Problem::ForbiddenImport { imports: names, hint: hint(&first.interface) })
+}
+
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.interface)?;
+        self.item.as_ref().map_or(Ok(()), |item| write!(f, "::{item}"))
+    }
+}
+
+fn is_allowed(interface: &str) -> bool {
+    // Core modules may say in front which mangling of names they use.
+    let interface = interface.strip_prefix("cm32p2|").unwrap_or(interface);
+    if interface == PREVIEW1 {
+        return true;
+    }
+    let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
+    match name.split_once(':') {
+        Some(("lantern", name)) => {
+            is_release(version, "0.1") && name.strip_prefix("plugin/").is_some_and(|name| CONTRACT.contains(&name))
+        }
+        Some(("wasi", name)) => is_release(version, "0.2") && WASI.contains(&name),
+        _ => false,
+    }
+}
+
+fn is_release(version: &str, line: &str) -> bool {
+    version.strip_prefix(line).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+fn hint(interface: &str) -> String {
+    let hint = match interface {
+        name if name.starts_with("lantern:plugin/") => {
+            "build it against the wit/ folder of this Lantern: it was made for another version of the contract"
+        }
+        name if name.starts_with("wasi:http/") => {
+            "a plugin has no network; build it without HTTP (componentize-js: -d http -d fetch-event)"
+        }
+        name if name.starts_with("wasi:") && name.contains("@0.3") => "build it for WASI 0.2 or without WASI",
+        name if name.starts_with("wasi:") => {
+            "build it without this part of WASI: a plugin has only its read model and a log"
+        }
+        "wasi_unstable" | "wasi" => "build it with a toolchain for WASI preview 1 or for wasm32-unknown-unknown",
+        "env" => "link what the module leaves undefined: a plugin gets no functions from `env`",
+        "gojs" | "go" => "build Go with GOOS=wasip1 and -buildmode=c-shared",
+        name if name.contains("wbindgen") || name == "wbg" => "build it without wasm-bindgen: it is made for browsers",
+        _ => "remove it: a plugin has only the imports of its world in wit/worlds.wit",
+    };
+    hint.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn import(interface: &str) -> Import {
+        Import { interface: interface.into(), item: None }
+    }
+
+    #[test]
+    fn the_contract_and_deterministic_wasi_are_allowed() {
+        for interface in ["lantern:plugin/read-model@0.1.0", "wasi:io/poll@0.2.3", PREVIEW1] {
+            assert!(is_allowed(interface), "{interface} was refused");
+        }
+        for interface in [
+            "lantern:plugin/log@0.10.0",
+            "lantern:host/stdio",
+            "wasi:http/types@0.2.0",
+            "wasi:io/poll@0.3.0",
+            "env",
+            "wasi:io/poll",
+        ] {
+            assert!(!is_allowed(interface), "{interface} was taken");
+        }
+    }
+
+    #[test]
+    fn every_forbidden_import_is_named_once_with_advice() {
+        let http = import("wasi:http/types@0.2.0");
+        let function = Import { item: Some("fetch".into()), ..import("env") };
+        let problem = check(&[http.clone(), import("wasi:io/poll@0.2.0"), function, http]).expect_err("was taken");
+        assert!(problem.to_string().ends_with("env::fetch, wasi:http/types@0.2.0"), "{problem}");
+        let Problem::ForbiddenImport { hint, .. } = problem else { panic!("{problem}") };
+        assert!(hint.contains("-d http"), "{hint}");
+    }
+}
