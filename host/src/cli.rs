@@ -1,0 +1,170 @@
+//! The command grammar: noun, then verb. Each noun has its file; `serve`, `plugin check` and `compile-plugin` work
+//! here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{Client, Failure};
+use output::Format;
+
+mod client;
+mod dead_letter;
+mod events;
+mod import;
+mod output;
+mod plugin;
+mod progress;
+mod projection;
+mod query;
+mod records;
+mod replay;
+mod serve;
+mod tail;
+
+/// Streams stored events to WebAssembly projections and serves their read models.
+#[derive(Parser)]
+#[command(name = "lantern", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+struct Everywhere {
+    /// Address of the daemon
+    #[arg(long, global = true, env = "LANTERN_SERVER", default_value = "http://127.0.0.1:7171", value_name = "URL")]
+    server: String,
+    /// Print JSON instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::Serve),
+    /// Append, import, read and follow events
+    #[command(subcommand)]
+    Events(events::Events),
+    /// See and control projections
+    #[command(subcommand, visible_alias = "projections")]
+    Projection(projection::Projection),
+    /// Read a table of a projection's read model
+    Query(query::Query),
+    /// See, retry and discard events that a projection could not apply
+    #[command(subcommand, visible_alias = "dead-letters")]
+    DeadLetter(dead_letter::DeadLetter),
+    /// See the daemon's plugins, or check a plugin file
+    #[command(subcommand, visible_alias = "plugins")]
+    Plugin(plugin::Plugin),
+    /// Compile a plugin from standard input: the daemon runs this in a child process
+    #[command(hide = true)]
+    CompilePlugin,
+}
+
+/// What every command that asks a daemon gets.
+pub(crate) struct Context {
+    client: Client,
+    format: Format,
+}
+
+/// Runs the command of the process's arguments.
+///
+/// The exit code is 0 when it worked, 1 when it failed, 2 when the arguments were wrong and 130 after Ctrl-C.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = if cli.everywhere.json { Format::Json } else { Format::Person };
+    let context = Context { client: Client::new(&cli.everywhere.server), format };
+    let done = match cli.command {
+        Command::Serve(serve) => serve.run(format),
+        Command::Events(events) => events.run(&context),
+        Command::Projection(projection) => projection.run(&context),
+        Command::Query(query) => query.run(&context),
+        Command::DeadLetter(dead_letter) => dead_letter.run(&context),
+        Command::Plugin(plugin) => plugin.run(&context),
+        Command::CompilePlugin => return crate::plugin::compile_main(),
+    };
+    done.unwrap_or_else(|error| report(&error))
+}
+
+/// Tells a person what went wrong and what to do.
+fn report(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_closed_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref()) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Whoever read the output has seen enough of it.
+fn is_closed_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_manual_parses() {
+        for line in [
+            "serve --listen 127.0.0.1:0 --data-dir d --plugins-dir p",
+            "serve --print-config",
+            "events append order-1 --type Placed --data {} --expected no-stream",
+            "events import flights.jsonl",
+            "events import - --json",
+            "events read order-1 --from 3 --limit 5 --backwards",
+            "events read --after 10 --category order --type Placed --type Paid",
+            "events tail --after 0 --category order",
+            "projection list --json",
+            "projection show orders --server http://elsewhere:1",
+            "projection replay orders --watch",
+            "projection cancel-replay orders",
+            "projection pause orders",
+            "projections resume orders",
+            "query orders totals --where total=gte.100 --where customer=eq.7 --order total.desc --limit 3 --at-least 9",
+            "dead-letter list",
+            "dead-letter retry orders --stream order-1",
+            "dead-letter discard orders 17",
+            "plugin list",
+            "plugin check some.wasm",
+            "compile-plugin",
+        ] {
+            let words = std::iter::once("lantern").chain(line.split(' '));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("lantern {line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        for line in [
+            "events read order-1 --after 3",
+            "events read order-1 --category order",
+            "events read --from 3",
+            "events read --backwards",
+            "events append order-1 --data {}",
+            "events append order-1 --type Placed --data {} --expected newest",
+            "query orders totals --where total",
+            "dead-letter discard orders",
+        ] {
+            let words = std::iter::once("lantern").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "lantern {line} was taken");
+        }
+    }
+}

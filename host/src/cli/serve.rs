@@ -1,0 +1,216 @@
+//! `lantern serve`: turns settings into the daemon's options and runs it until it is asked to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::output::{self, Format};
+use crate::config::{self, Config};
+use crate::daemon::{self, DaemonOptions};
+use crate::event_store::EventStoreOptions;
+use crate::http::HttpOptions;
+use crate::plugin::{PluginOptions, WatchOptions};
+use crate::projection::{RunnerOptions, WorkerOptions};
+use crate::read_model::QueryOptions;
+use crate::telemetry::{self, LogFormat};
+
+#[derive(Args)]
+pub struct Serve {
+    /// TOML file with settings; host/config.example.toml has all of them
+    #[arg(long, env = "LANTERN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the log and the read models [default: lantern-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Folder that is watched for plugins [default: plugins in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    plugins_dir: Option<String>,
+    /// Address and port; port 0 takes any free port [default: 127.0.0.1:7171]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Print the settings that would be used, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Serve {
+    /// Runs until SIGINT or SIGTERM. The address is printed once requests are taken.
+    pub fn run(&self, format: Format) -> anyhow::Result<ExitCode> {
+        let config = Config::load(self.config.as_deref(), self.flags())?;
+        if self.print_config {
+            match format {
+                Format::Person => output::print(config.to_toml().trim_end())?,
+                Format::Json => output::print(json!(config))?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let log_format = match config.log.format {
+            config::LogFormat::Text => LogFormat::Text,
+            config::LogFormat::Json => LogFormat::Json,
+        };
+        telemetry::start_logging(log_format, &config.log.filter)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+        runtime.block_on(async {
+            // Both before anything runs, so that no signal is missed.
+            let stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            let ready = move |address| {
+                let address = format!("http://{address}");
+                // Nobody needs to read it.
+                let _ = match format {
+                    Format::Person => output::print(format_args!("Lantern listens on {address}")),
+                    Format::Json => output::print(json!({ "address": address })),
+                };
+            };
+            daemon::run(options(config), ready, asked_to_stop(stop)).await
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn flags(&self) -> Vec<config::Flag> {
+        let flags = [
+            ("daemon.data_dir", &self.data_dir),
+            ("daemon.plugins_dir", &self.plugins_dir),
+            ("http.listen", &self.listen),
+        ];
+        flags.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+async fn asked_to_stop((mut interrupt, mut terminate): (Signal, Signal)) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping; a second Ctrl-C ends Lantern at once, which loses nothing that was acknowledged");
+    tokio::spawn(async move {
+        interrupt.recv().await;
+        std::process::exit(130);
+    });
+}
+
+/// What each part of the daemon needs to know.
+fn options(config: Config) -> DaemonOptions {
+    let (data_dir, plugins_dir) = (config.daemon.data_dir.clone(), config.plugins_dir());
+    DaemonOptions {
+        plugins: plugins(&config.plugins, data_dir.join("compiled")),
+        watch: WatchOptions {
+            settle_ms: config.plugins.settle_ms,
+            rescan_ms: config.plugins.rescan_ms,
+            max_file_bytes: config.plugins.max_file_bytes,
+        },
+        data_dir,
+        plugins_dir,
+        listen: config.http.listen,
+        event_store: events(&config.events),
+        projections: projections(&config.projections),
+        http: http(config.http, &config.queries),
+    }
+}
+
+fn events(config: &config::Events) -> EventStoreOptions {
+    EventStoreOptions {
+        max_events_per_commit: config.max_events_per_commit,
+        max_bytes_per_commit: config.max_bytes_per_commit,
+        max_queued_appends: config.max_queued_appends,
+        max_events_per_append: config.max_events_per_append,
+        max_event_bytes: config.max_event_bytes,
+        max_page_bytes: config.max_page_bytes,
+        cache_mib: config.cache_mib,
+        max_idle_readers: config.max_idle_readers,
+    }
+}
+
+fn projections(config: &config::Projections) -> WorkerOptions {
+    WorkerOptions {
+        runner: RunnerOptions {
+            batch_events: config.batch_events,
+            batch_bytes: config.batch_bytes,
+            flush_rows: config.flush_rows,
+            flush_bytes: config.flush_bytes,
+            flush_events: config.flush_events,
+            checkpoint_events: config.checkpoint_events,
+            unfinished_runs: config.unfinished_runs,
+            max_dead_letters: config.max_dead_letters,
+        },
+        retries: config.retries,
+        retry_wait: Duration::from_millis(config.retry_wait_ms),
+        retry_wait_most: Duration::from_millis(config.max_retry_wait_ms),
+        idle_wait: Duration::from_millis(config.idle_wait_ms),
+    }
+}
+
+fn plugins(config: &config::Plugins, cache_dir: PathBuf) -> PluginOptions {
+    PluginOptions {
+        max_cached_artefacts: config.max_cached_artefacts,
+        max_file_bytes: config.max_file_bytes,
+        compile_seconds: config.compile_seconds,
+        compile_memory_mib: config.compile_memory_mib,
+        memory_mib: config.memory_mib,
+        max_table_elements: config.max_table_elements,
+        max_tables: config.max_tables,
+        stack_kib: config.stack_kib,
+        describe_seconds: config.describe_seconds,
+        call_seconds: config.call_seconds,
+        fuel_per_event: config.fuel_per_event,
+        log_bytes_per_second: config.log_bytes_per_second,
+        ..PluginOptions::new(cache_dir)
+    }
+}
+
+fn http(config: config::Http, queries: &config::Queries) -> HttpOptions {
+    HttpOptions {
+        max_connections: config.max_connections,
+        header_timeout: Duration::from_secs(config.header_timeout_seconds),
+        idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
+        body_timeout: Duration::from_secs(config.body_timeout_seconds),
+        write_timeout: Duration::from_secs(config.write_timeout_seconds),
+        shutdown_timeout: Duration::from_secs(config.shutdown_timeout_seconds),
+        max_head_bytes: config.max_head_bytes,
+        max_body_bytes: config.max_body_bytes,
+        max_file_work: config.max_file_work,
+        default_page_events: config.default_page_events,
+        max_page_events: config.max_page_events,
+        max_page_bytes: config.max_page_bytes,
+        heartbeat: Duration::from_secs(config.heartbeat_seconds),
+        default_wait: Duration::from_millis(config.default_wait_ms),
+        max_wait: Duration::from_millis(config.max_wait_ms),
+        allowed_hosts: config.allowed_hosts,
+        query: QueryOptions {
+            default_limit: queries.default_limit,
+            max_limit: queries.max_limit,
+            max_answer_bytes: queries.max_answer_bytes,
+            timeout: Duration::from_millis(queries.timeout_ms),
+            idle_connections: queries.idle_connections,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each module has defaults of its own, for those who use it as a library: both must agree.
+    #[test]
+    fn default_settings_are_the_default_options_of_every_module() {
+        let options = options(Config::default());
+        assert_eq!(format!("{:?}", options.event_store), format!("{:?}", EventStoreOptions::default()));
+        assert_eq!(format!("{:?}", options.projections), format!("{:?}", WorkerOptions::default()));
+        assert_eq!(options.http, HttpOptions::default());
+        assert_eq!(options.watch, WatchOptions::default());
+        let plugins = PluginOptions::new(options.data_dir.join("compiled"));
+        assert_eq!(format!("{:?}", options.plugins), format!("{plugins:?}"));
+    }
+
+    #[test]
+    fn plugins_lie_in_the_data_folder_unless_a_folder_is_named() {
+        let load = |flags| options(Config::load(None, flags).expect("valid"));
+        assert_eq!(load(vec![("daemon.data_dir", "d".into())]).plugins_dir, PathBuf::from("d/plugins"));
+        assert_eq!(load(vec![("daemon.plugins_dir", "p".into())]).plugins_dir, PathBuf::from("p"));
+    }
+}

@@ -1,0 +1,99 @@
+//! The composition root: builds everything, starts it, and stops it in order.
+
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::catalog::Plugins;
+use crate::event_store::{EventStore, EventStoreOptions};
+use crate::http::{self, AppState, HttpOptions};
+use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
+use crate::projection::{Projections, WorkerOptions};
+
+mod components;
+mod plugins;
+
+use components::Components;
+use plugins::PluginLoop;
+
+/// Everything a daemon needs to know.
+#[derive(Clone, Debug)]
+pub struct DaemonOptions {
+    /// Where the log, the read models and the catalog live. One daemon at a time.
+    pub data_dir: PathBuf,
+    /// The folder that is watched for plugins.
+    pub plugins_dir: PathBuf,
+    /// Port 0 takes any free port.
+    pub listen: SocketAddr,
+    pub event_store: EventStoreOptions,
+    pub projections: WorkerOptions,
+    pub plugins: PluginOptions,
+    pub watch: WatchOptions,
+    pub http: HttpOptions,
+}
+
+/// Runs a daemon until `shutdown` is done. `ready` is called with the address once it accepts
+/// requests.
+///
+/// # Errors
+/// When something it needs cannot be had; nothing is left running then.
+pub async fn run(
+    options: DaemonOptions,
+    ready: impl FnOnce(SocketAddr),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    for folder in [&options.data_dir, &options.plugins_dir] {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let _lock = lock(&options.data_dir)?;
+    let events = EventStore::open(&options.data_dir.join("events.db"), options.event_store)?;
+    let host = PluginHost::new(options.plugins)?;
+    let components = Arc::new(Components::open(&options.data_dir.join("components"))?);
+    let load_code = {
+        let (host, components) = (host.clone(), Arc::clone(&components));
+        Box::new(move |digest: &_| components.load(&host, digest))
+    };
+    let projections = Projections::open(events.clone(), &options.data_dir, options.projections, load_code)?;
+    components.keep_only(&projections.digests())?;
+
+    let listener = tokio::net::TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+    let plugins = Plugins::default();
+    let plugin_loop = PluginLoop { host, components, projections: projections.clone(), plugins: plugins.clone() };
+    let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
+
+    let state = AppState { events: events.clone(), projections: projections.clone(), plugins };
+    ready(address);
+    let served = http::serve(listener, state, options.http, shutdown).await;
+
+    tokio::task::spawn_blocking(move || {
+        plugin_loop.stop();
+        projections.shut_down();
+        events.close();
+    })
+    .await?;
+    Ok(served?)
+}
+
+/// Takes the data folder for this process. The lock goes with the process, however it ends.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another lantern serves {}; stop it first, or give this one a folder of its own with --data-dir",
+            data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()))
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What happens when a file in the plugin folder comes, changes or goes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use super::components::Components;
+use crate::catalog::{PluginRecord, PluginState, Plugins};
+use crate::event::Timestamp;
+use crate::plugin::{FolderChange, FolderWatcher, LoadedPlugin, PluginHost, WatchOptions, watch};
+use crate::projection::{ProjectionCode, Projections};
+
+/// Files that have been read and not yet loaded. Each may be as large as the largest plugin.
+const MAX_WAITING_FILES: usize = 4;
+
+/// Loads plugins one at a time and hands them to the projections.
+pub(super) struct PluginLoop {
+    pub host: PluginHost,
+    pub components: Arc<Components>,
+    pub projections: Projections,
+    pub plugins: Plugins,
+}
+
+/// The running loop.
+pub(super) struct RunningPluginLoop {
+    watcher: FolderWatcher,
+    thread: JoinHandle<()>,
+}
+
+/// Sound code whose projection another file provides; it is tried again when that file goes.
+type Displaced = BTreeMap<String, (PluginRecord, Arc<dyn ProjectionCode>)>;
+
+impl PluginLoop {
+    /// Watches the folder and starts the loop's thread.
+    ///
+    /// # Errors
+    /// When the folder cannot be watched.
+    pub fn start(self, folder: &Path, options: WatchOptions) -> anyhow::Result<RunningPluginLoop> {
+        let (changes, inbox) = sync_channel(MAX_WAITING_FILES);
+        let thread = std::thread::Builder::new().name("plugins".into()).spawn(move || self.run(&inbox))?;
+        let watcher = watch(folder, options, move |change| {
+            // The loop has ended only when the daemon stops.
+            let _ = changes.send(change);
+        })?;
+        Ok(RunningPluginLoop { watcher, thread })
+    }
+
+    fn run(self, inbox: &Receiver<FolderChange>) {
+        let mut displaced = Displaced::new();
+        while let Ok(change) = inbox.recv() {
+            match change {
+                FolderChange::Present { file, bytes } => {
+                    displaced.remove(&file);
+                    self.load(file, &bytes, &mut displaced);
+                }
+                FolderChange::Refused { file, reason } => {
+                    let record = record(&file, 0);
+                    self.reject(record, reason, None);
+                }
+                FolderChange::Removed { file } => {
+                    displaced.remove(&file);
+                    self.plugins.remove(&file);
+                    if self.projections.remove(&file).is_some() {
+                        for (_, (record, code)) in std::mem::take(&mut displaced) {
+                            self.install(record, code, &mut displaced);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn load(&self, file: String, bytes: &[u8], displaced: &mut Displaced) {
+        let mut record = record(&file, bytes.len() as u64);
+        self.plugins.set(record.clone());
+        let loaded = match self.host.load(&file, bytes) {
+            Ok(loaded) => loaded,
+            Err(error) => return self.reject(record, error.reason(), Some(error.hint())),
+        };
+        record.world = Some(loaded.world().to_owned());
+        let LoadedPlugin::Projection { code, .. } = loaded;
+        record.digest = Some(code.digest().0.clone());
+        if let Err(error) = self.components.save(code.digest(), bytes) {
+            return self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
+        }
+        self.install(record, code, displaced);
+    }
+
+    fn install(&self, mut record: PluginRecord, code: Arc<dyn ProjectionCode>, displaced: &mut Displaced) {
+        let description = code.description();
+        record.projection = Some(description.name.to_string());
+        match self.projections.install(&record.file, Arc::clone(&code)) {
+            Ok(installed) => {
+                tracing::info!(
+                    plugin = %record.file, projection = %description.name, digest = code.digest().short(),
+                    read_model_version = description.read_model_version, ?installed, "plugin loaded"
+                );
+                self.plugins.set(PluginRecord { state: PluginState::Loaded, since: Timestamp::now(), ..record });
+            }
+            Err(error) => {
+                displaced.insert(record.file.clone(), (record.clone(), code));
+                self.reject(record, error.to_string(), None);
+            }
+        }
+    }
+
+    /// Says why a file is not taken. What it provided before goes on, even after a restart.
+    fn reject(&self, record: PluginRecord, reason: String, hint: Option<String>) {
+        let kept = self.projections.keep_active(&record.file).unwrap_or_else(|error| {
+            tracing::warn!(plugin = %record.file, %error, "the code that was active before cannot go on");
+            false
+        });
+        let serving = if kept { "what it held before goes on serving" } else { "it is not used" };
+        let hint_text = hint.as_deref().unwrap_or_default();
+        tracing::error!(plugin = %record.file, %reason, hint = hint_text, "plugin rejected; {serving}");
+        let record = PluginRecord {
+            state: PluginState::Rejected,
+            reason: Some(format!("{reason}; {serving}")),
+            hint,
+            since: Timestamp::now(),
+            ..record
+        };
+        self.plugins.set(record);
+    }
+}
+
+impl RunningPluginLoop {
+    /// Stops watching and waits until the file at hand is done.
+    pub fn stop(self) {
+        drop(self.watcher);
+        if self.thread.join().is_err() {
+            tracing::error!("the plugin loop had panicked");
+        }
+    }
+}
+
+fn record(file: &str, bytes: u64) -> PluginRecord {
+    PluginRecord {
+        file: file.to_owned(),
+        state: PluginState::Loading,
+        world: None,
+        projection: None,
+        digest: None,
+        bytes,
+        reason: None,
+        hint: None,
+        since: Timestamp::now(),
+    }
+}

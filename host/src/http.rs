@@ -1,0 +1,107 @@
+//! The HTTP API, and the only module that knows HTTP.
+//!
+//! It decides nothing: it reads requests under limits, asks the event store, the projections and the
+//! read models, and writes down what they say. There is no authentication; see `guard` for what keeps
+//! web pages of other sites out.
+
+use std::time::Duration;
+
+use crate::catalog::Plugins;
+use crate::event_store::EventStore;
+use crate::projection::Projections;
+use crate::read_model::QueryOptions;
+
+mod app;
+mod cloud_events;
+mod dead_letters;
+mod event_json;
+mod events;
+mod guard;
+mod health;
+mod import;
+mod metrics;
+mod openapi;
+mod parameters;
+mod payload;
+mod plugins;
+mod problem;
+mod projections;
+mod read_models;
+mod routes;
+mod server;
+mod streams;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+pub use server::serve;
+
+/// What the API shows and controls.
+#[derive(Clone)]
+pub struct AppState {
+    pub events: EventStore,
+    pub projections: Projections,
+    pub plugins: Plugins,
+}
+
+/// Limits of the HTTP server. Every wait, queue and size has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// Connections open at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// From a request's first byte, or a connection's start, to the end of its head.
+    pub header_timeout: Duration,
+    /// How long a connection may stay silent between two requests.
+    pub idle_timeout: Duration,
+    /// From the end of a request's head to the end of its body.
+    pub body_timeout: Duration,
+    /// How long a peer may take no byte of an answer.
+    pub write_timeout: Duration,
+    /// How long open requests may go on after the daemon was asked to stop.
+    pub shutdown_timeout: Duration,
+    /// The largest request line and headers.
+    pub max_head_bytes: usize,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// Requests that work on files at once; more wait.
+    pub max_file_work: usize,
+    /// Events in a page when the request names no limit.
+    pub default_page_events: usize,
+    /// The largest limit that a request for events may name.
+    pub max_page_events: usize,
+    /// A page of events ends when it has this many bytes.
+    pub max_page_bytes: usize,
+    /// How often a subscription without news sends a sign of life.
+    pub heartbeat: Duration,
+    /// How long a query with `at_least` waits when it names no `timeout_ms`.
+    pub default_wait: Duration,
+    /// The largest `timeout_ms`.
+    pub max_wait: Duration,
+    /// Host names that requests may use besides `localhost` and IP addresses.
+    pub allowed_hosts: Vec<String>,
+    pub query: QueryOptions,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(10),
+            max_head_bytes: 64 << 10,
+            max_body_bytes: 16 << 20,
+            max_file_work: 32,
+            default_page_events: 100,
+            max_page_events: 1000,
+            max_page_bytes: 8 << 20,
+            heartbeat: Duration::from_secs(15),
+            default_wait: Duration::from_secs(5),
+            max_wait: Duration::from_secs(60),
+            allowed_hosts: Vec::new(),
+            query: QueryOptions::default(),
+        }
+    }
+}

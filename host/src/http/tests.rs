@@ -1,0 +1,7 @@
+//! The API as a client sees it, over a real log and projections in plain Rust; no sockets, no WebAssembly.
+
+mod events;
+mod fixture;
+pub(super) use fixture::state;
+mod projections;
+mod shape;

@@ -1,0 +1,24 @@
+//! Lantern: a daemon that streams stored events to plugins compiled to WebAssembly.
+//!
+//! `host/ARCHITECTURE.md` is the map. The modules stand in reading order; each may use only those
+//! that the map's layer table allows.
+
+pub mod event;
+mod sqlite;
+
+pub mod event_store;
+pub mod read_model;
+
+pub mod catalog;
+pub mod projection;
+
+pub mod plugin;
+
+pub mod http;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod daemon;
+
+pub mod cli;
