@@ -8,6 +8,7 @@ mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 
@@ -15,6 +16,8 @@ pub use toolchain::{TARGET, Toolchain};
 
 /// The cargo profile for plugins, written in the workspace's `Cargo.toml`.
 const PROFILE: &str = "guest";
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Builds these packages of the workspace and returns their files, `target/plugins/NAME.wasm`, in the same order.
 ///
@@ -24,6 +27,8 @@ pub fn build_plugins(packages: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
     if packages.is_empty() {
         return Ok(Vec::new());
     }
+    // Threads of one process would prepare the same files; between processes, cargo has locks.
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let workspace = workspace_root();
     let toolchain = Toolchain::find()?;
     let target_dir = workspace.join("target/guests");

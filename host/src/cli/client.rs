@@ -191,6 +191,7 @@ fn unreachable_daemon(server: &str, error: &ureq::Error) -> Failure {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             "nothing listens there".to_owned()
         }
+        ureq::Error::Io(error) => format!("the connection broke off ({error})"),
         ureq::Error::ConnectionFailed => "nothing listens there".to_owned(),
         ureq::Error::HostNotFound => "there is no such host".to_owned(),
         ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
@@ -210,7 +211,16 @@ fn refused(status: ureq::http::StatusCode, body: &str) -> Failure {
         let body: String = body.trim().chars().take(200).collect();
         format!("the server answered {status}{}{body}", if body.is_empty() { "" } else { ": " })
     });
-    Failure { message, hint: text("hint"), status: Some(status.as_u16()), facts }
+    Failure { message, hint: text("hint").map(|hint| in_commands(&hint)), status: Some(status.as_u16()), facts }
+}
+
+/// A hint that names a route, with the command for it.
+fn in_commands(hint: &str) -> String {
+    let hint = hint.replace("GET /plugins", "`lantern plugin list`").replace("Expected-Version: ", "--expected ");
+    let Some((before, rest)) = hint.split_once("GET /projections/") else { return hint };
+    let end = rest.find([' ', ';', ',', '/']).unwrap_or(rest.len());
+    let (name, after) = rest.split_at(end);
+    if after.starts_with('/') { hint } else { format!("{before}`lantern projection show {name}`{after}") }
 }
 
 #[cfg(test)]
@@ -231,6 +241,14 @@ mod tests {
         assert_eq!(failure.hint.as_deref(), Some("read it"));
         assert_eq!((failure.facts["code"].as_str(), failure.status), (Some("wrong_expected_version"), Some(409)));
         assert_eq!(failure.facts["actual"], 3);
+    }
+
+    #[test]
+    fn a_hint_names_commands_instead_of_routes() {
+        assert_eq!(in_commands("GET /plugins says why"), "`lantern plugin list` says why");
+        assert_eq!(in_commands("GET /projections/orders shows it"), "`lantern projection show orders` shows it");
+        assert_eq!(in_commands("GET /projections/orders/x shows it"), "GET /projections/orders/x shows it");
+        assert_eq!(in_commands("append with Expected-Version: 1"), "append with --expected 1");
     }
 
     #[test]

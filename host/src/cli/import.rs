@@ -17,7 +17,7 @@ use super::Context;
 use super::client::{Client, Content, Failure, Target};
 use super::output::{self, Format, count, counted, duration, grouped, size};
 use super::progress::{Progress, remaining};
-use super::records::{Batch, Record, RecordError, Records};
+use super::records::{Batch, Record, RecordError, Records, without_first_line};
 
 /// Batches that are read ahead.
 const READ_AHEAD: usize = 2;
@@ -130,7 +130,7 @@ fn post(client: &Client, body: &[u8]) -> anyhow::Result<Value> {
 
 /// The daemon names the line of the batch, which would be wrong beside the line of the file.
 fn without_own_line(message: &str, line: u64) -> String {
-    message.strip_prefix(&format!("line {line}: ")).unwrap_or(message).to_owned()
+    without_first_line(message.strip_prefix(&format!("line {line}: ")).unwrap_or(message))
 }
 
 /// What is in the log after a failure, and how to go on.
@@ -161,22 +161,24 @@ impl Total {
     }
 
     fn so_far(&self, elapsed: Duration, fraction: Option<f64>) -> String {
-        let mut text = format!("{}  {}", size(self.input_bytes), self.rate(elapsed));
+        let mut text =
+            format!("{}  {}, {}", size(self.input_bytes), counted(self.records, "record"), self.rate(elapsed));
         if let Some(left) = fraction.and_then(|fraction| remaining(elapsed, fraction)) {
-            text += &format!("  {} left", duration(left));
+            text += &format!(", {} left", duration(Duration::from_secs(left.as_secs())));
         }
         text
     }
 
     fn rate(&self, elapsed: Duration) -> String {
         let per_second = self.records as f64 / elapsed.as_secs_f64().max(1e-3);
-        format!("{}, {}/s", counted(self.records, "record"), grouped(per_second as u64))
+        format!("{}/s", grouped(per_second as u64))
     }
 
     fn sentence(&self, elapsed: Duration) -> String {
+        let records = counted(self.records, "record");
         let (appended, skipped) = (grouped(self.appended), grouped(self.skipped));
-        let rate = self.rate(elapsed);
-        format!("{appended} appended, {skipped} already there ({rate}, in {})", duration(elapsed))
+        let (time, rate) = (duration(elapsed), self.rate(elapsed));
+        format!("{records} in {time} ({rate}): {appended} appended, {skipped} already there")
     }
 
     fn json(&self, elapsed: Duration) -> Value {
@@ -218,6 +220,6 @@ mod tests {
     #[test]
     fn the_line_of_a_batch_is_not_shown_beside_the_line_of_the_file() {
         assert_eq!(without_own_line("line 7: no event_type", 7), "no event_type");
-        assert_eq!(without_own_line("no event_type", 7), "no event_type");
+        assert_eq!(without_own_line("no event_type at line 1 column 4", 7), "no event_type at column 4");
     }
 }

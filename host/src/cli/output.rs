@@ -128,7 +128,7 @@ pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -146,8 +146,8 @@ pub fn duration(value: Duration) -> String {
     let seconds = value.as_secs();
     match seconds {
         0 => format!("{} ms", value.as_millis()),
-        1..10 => format!("{:.1} s", value.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
+        1..10 if value.subsec_millis() >= 50 => format!("{:.1} s", value.as_secs_f64()),
+        1..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
@@ -205,6 +205,7 @@ mod tests {
         assert_eq!(counted(0, "row"), "0 rows");
         assert_eq!(duration(Duration::from_millis(840)), "840 ms");
         assert_eq!(duration(Duration::from_millis(4_240)), "4.2 s");
+        assert_eq!(duration(Duration::from_secs(7)), "7 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(duration(Duration::from_secs(7_500)), "2 h 5 min");
     }

@@ -61,8 +61,8 @@ fn spinner() -> ProgressStyle {
     ProgressStyle::with_template(SPINNER).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-const LINE: &str = "{bar:32.cyan/dim} {percent:>3}%  {msg}";
-const SPINNER: &str = "{spinner:.cyan} {msg}";
+const LINE: &str = "{bar:32.cyan/dim} {percent:>3}%  {wide_msg}";
+const SPINNER: &str = "{spinner:.cyan} {wide_msg}";
 
 /// How long the rest takes if it goes on like the part that is done.
 pub fn remaining(elapsed: Duration, fraction: f64) -> Option<Duration> {

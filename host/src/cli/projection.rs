@@ -91,12 +91,13 @@ fn list(context: &Context) -> anyhow::Result<()> {
     if statuses.is_empty() {
         return Ok(output::print("no projections yet: put a plugin file into the daemon's plugin folder")?);
     }
-    let mut table = output::table(["PROJECTION", "STATE", "VERSION", "POSITION", "BEHIND", "DEAD LETTERS", "REPLAY"]);
+    let mut table =
+        output::table(["PROJECTION", "STATE", "READ MODEL", "POSITION", "BEHIND", "DEAD LETTERS", "REPLAY"]);
     for status in &statuses {
         table.add_row([
             Cell::new(text(status, "name")),
             output::state(&status["state"]),
-            number(count(status, "read_model_version")),
+            Cell::new(format!("version {}", count(status, "read_model_version"))),
             number(count(status, "position")),
             number(count(status, "lag")),
             number(count(status, "dead_letters") + count(status, "waiting")),
@@ -119,7 +120,7 @@ fn brief(replay: &Value) -> String {
     let percent = replay.get("percent").and_then(Value::as_f64).unwrap_or(0.0);
     let left = replay.get("eta_seconds").and_then(Value::as_u64).map(Duration::from_secs);
     let left = left.map(|left| format!(", {} left", duration(left))).unwrap_or_default();
-    format!("version {} {percent:.0}%{left}", count(replay, "read_model_version"))
+    format!("version {}: {percent:.0}%{left}", count(replay, "read_model_version"))
 }
 
 fn show(context: &Context, name: &str) -> anyhow::Result<()> {
@@ -195,13 +196,13 @@ mod tests {
     #[test]
     fn a_replay_is_told_in_a_few_words() {
         let replay = json!({"read_model_version": 2, "percent": 41.7, "eta_seconds": 75});
-        assert_eq!(brief(&replay), "version 2 42%, 1 min 15 s left");
-        assert_eq!(brief(&json!({"read_model_version": 2, "percent": 0.0, "eta_seconds": null})), "version 2 0%");
+        assert_eq!(brief(&replay), "version 2: 42%, 1 min 15 s left");
+        assert_eq!(brief(&json!({"read_model_version": 2, "percent": 0.0, "eta_seconds": null})), "version 2: 0%");
     }
 
     #[test]
     fn the_pace_is_silent_when_nothing_moves() {
         assert_eq!(pace(&json!({"events_per_second": 0.0, "eta_seconds": 0})), "");
-        assert_eq!(pace(&json!({"events_per_second": 1500.4, "eta_seconds": 4})), ", 1,500 events/s, 4.0 s left");
+        assert_eq!(pace(&json!({"events_per_second": 1500.4, "eta_seconds": 4})), ", 1,500 events/s, 4 s left");
     }
 }

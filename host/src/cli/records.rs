@@ -134,7 +134,7 @@ fn add(line: u64, text: &[u8], batch: &mut Batch) -> Result<(), String> {
     if !text.starts_with('{') {
         return Err("a record is a JSON object; this line is something else".to_owned());
     }
-    let record: HasId<'_> = serde_json::from_str(text).map_err(|error| without_line(&error))?;
+    let record: HasId<'_> = serde_json::from_str(text).map_err(|error| without_first_line(&error.to_string()))?;
     match record.id.map(RawValue::get) {
         Some("null") => return Err("the id is null; leave it out or give a UUID".to_owned()),
         Some(_) => batch.body.extend_from_slice(text.as_bytes()),
@@ -169,9 +169,9 @@ fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// What is wrong with the JSON, by column: its own line number is always 1 and would only confuse.
-fn without_line(error: &serde_json::Error) -> String {
-    error.to_string().replace(" at line 1 column ", " at column ")
+/// What is wrong with the JSON of one line: its line number is always 1, beside that of the input it only confuses.
+pub fn without_first_line(message: &str) -> String {
+    message.replace(" at line 1 column ", " at column ")
 }
 
 #[cfg(test)]

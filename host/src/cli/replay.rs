@@ -190,6 +190,6 @@ mod tests {
     fn the_message_has_position_rate_and_time_left() {
         let replay = json!({"state": "catching-up", "position": 41000, "head": 100000, "events_per_second": 9000.0,
             "eta_seconds": 7, "dead_letters": 1});
-        assert_eq!(message(&replay), "41,000 of 100,000 events, 9,000 events/s, 7.0 s left, 1 dead letter");
+        assert_eq!(message(&replay), "41,000 of 100,000 events, 9,000 events/s, 7 s left, 1 dead letter");
     }
 }

@@ -191,7 +191,7 @@ impl Default for Projections {
             batch_bytes: 4 << 20,
             flush_events: 1_000_000,
             flush_rows: 50_000,
-            flush_bytes: 32 << 20,
+            flush_bytes: 16 << 20,
             checkpoint_events: 10_000,
             idle_wait_ms: 1_000,
             retries: 10,

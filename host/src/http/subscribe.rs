@@ -34,7 +34,7 @@ pub(super) const SUBSCRIBE: Operation = Operation {
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Bounds of the page that a subscriber holds.
-const PAGE: ReadLimit = ReadLimit { events: 256, bytes: 1 << 20 };
+const PAGE: ReadLimit = ReadLimit { events: 64, bytes: 256 << 10 };
 
 struct Subscription {
     app: Arc<App>,

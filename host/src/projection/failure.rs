@@ -40,6 +40,7 @@ impl Failure {
         match self {
             Self::Apply(ApplyFailure::ReadModel(error)) | Self::ReadModel(error) => of_read_model(error),
             Self::Apply(_) => Disposition::Isolate,
+            Self::Start(ApplyFailure::Interrupted(_)) => Disposition::Retry,
             Self::Start(_) | Self::TooManyDeadLetters(_) => Disposition::Stop,
             Self::Log(error) if error.is_transient() => Disposition::Retry,
             Self::Log(_) => Disposition::Stop,

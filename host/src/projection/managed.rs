@@ -238,14 +238,27 @@ impl Managed {
 
     /// Tells the active build's worker.
     pub fn tell(&self, command: Command) -> Result<(), ProjectionError> {
-        match &self.active.worker {
-            Some(worker) if worker.tell(command) => Ok(()),
-            Some(_) => Err(self.not_possible("too many commands wait already; try again")),
-            None => Err(self.not_possible(&format!(
-                "it does not run: put its plugin {} back into the plugin folder first",
-                self.entry.plugin_file
-            ))),
+        match self.running()?.tell(command) {
+            true => Ok(()),
+            false => Err(self.not_possible("too many commands wait already; try again")),
         }
+    }
+
+    /// Tells the worker of a replay, if one is under way.
+    pub fn tell_candidate(&self, command: Command) {
+        if let Some(worker) = self.candidate.as_ref().and_then(|slot| slot.worker.as_ref())
+            && !worker.tell(command)
+        {
+            tracing::warn!(projection = %self.entry.name, "the replay does not listen");
+        }
+    }
+
+    /// The active build's worker.
+    fn running(&self) -> Result<&Worker, ProjectionError> {
+        let file = &self.entry.plugin_file;
+        let missing =
+            || self.not_possible(&format!("it does not run: put its plugin {file} back into the plugin folder first"));
+        self.active.worker.as_ref().ok_or_else(missing)
     }
 
     pub fn not_possible(&self, reason: &str) -> ProjectionError {

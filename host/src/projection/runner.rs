@@ -41,7 +41,7 @@ impl Default for RunnerOptions {
             batch_events: 1_000,
             batch_bytes: 4 << 20,
             flush_rows: 50_000,
-            flush_bytes: 32 << 20,
+            flush_bytes: 16 << 20,
             flush_events: 1_000_000,
             checkpoint_events: 10_000,
             unfinished_runs: 3,

@@ -172,6 +172,11 @@ impl Progress {
 }
 
 impl Report {
+    /// Failed and waiting events together.
+    pub fn parked(&self) -> u64 {
+        self.dead_letters + self.waiting
+    }
+
     /// Before the first window is over, the rate so far; after a standstill, none.
     pub fn events_per_second(&self) -> f64 {
         let (since, from) = self.window;

@@ -18,8 +18,8 @@ use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
 use crate::sqlite::MigrateError;
 
-/// How long to wait until a worker has discarded an event: it may be in the middle of a step.
-const DISCARD_WAIT: Duration = Duration::from_secs(30);
+/// How long to wait until a worker has done what it was told: it may be in the middle of a step.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a projection could not be shown or told something.
 #[derive(Debug, thiserror::Error)]
@@ -205,7 +205,16 @@ impl Projections {
     /// # Errors
     /// When there is no such projection, or the catalog cannot be written.
     pub fn pause(&self, name: &str) -> Result<(), ProjectionError> {
-        self.set_paused(name, Command::Pause, true)
+        let (done, paused) = sync_channel(2);
+        self.with(name, |managed, builds| {
+            managed.tell(Command::Pause(done.clone()))?;
+            managed.tell_candidate(Command::Pause(done));
+            managed.entry.paused = true;
+            Ok(builds.save(&managed.entry)?)
+        })?;
+        // Each worker lets go of its end when it stands still, after the step it is in.
+        while paused.recv_timeout(ANSWER_WAIT).is_ok() {}
+        Ok(())
     }
 
     /// Goes on after a pause, or tries again after a stop.
@@ -213,7 +222,14 @@ impl Projections {
     /// # Errors
     /// As [`Self::pause`].
     pub fn resume(&self, name: &str) -> Result<(), ProjectionError> {
-        self.set_paused(name, Command::Resume, false)
+        self.with(name, |managed, builds| {
+            managed.tell(Command::Resume)?;
+            managed.tell_candidate(Command::Resume);
+            // Here too, so that a query that comes next waits instead of being refused.
+            managed.active.progress.set_state(ProjectionState::CatchingUp, None);
+            managed.entry.paused = false;
+            Ok(builds.save(&managed.entry)?)
+        })
     }
 
     /// Replays history into a new read model, which is swapped in when it has caught up. A replay
@@ -286,24 +302,12 @@ impl Projections {
         let (reply, answer) = sync_channel(1);
         self.with(name, |managed, _| managed.tell(Command::Discard { position, reply }))?;
         let refused = |reason: String| ProjectionError::NotPossible { name: name.to_owned(), reason };
-        match answer.recv_timeout(DISCARD_WAIT) {
+        match answer.recv_timeout(ANSWER_WAIT) {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(refused(format!("the event at position {position} is no failed event"))),
             Ok(Err(reason)) => Err(refused(reason)),
             Err(_) => Err(refused("it did not answer in time; look at its dead letters again".into())),
         }
-    }
-
-    fn set_paused(&self, name: &str, command: Command, paused: bool) -> Result<(), ProjectionError> {
-        self.with(name, |managed, builds| {
-            let other = if paused { Command::Pause } else { Command::Resume };
-            managed.tell(command)?;
-            if let Some(worker) = managed.candidate.as_ref().and_then(|slot| slot.worker.as_ref()) {
-                worker.tell(other);
-            }
-            managed.entry.paused = paused;
-            Ok(builds.save(&managed.entry)?)
-        })
     }
 
     fn with<T>(

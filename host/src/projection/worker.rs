@@ -44,7 +44,8 @@ impl Default for WorkerOptions {
 
 /// What a worker can be told.
 pub(super) enum Command {
-    Pause,
+    /// The sender is dropped when the worker stands still.
+    Pause(SyncSender<()>),
     /// Also starts a stopped projection again.
     Resume,
     /// Other code for the same read model.
@@ -191,11 +192,7 @@ impl State {
             }
             Ok(Step::Isolating) => Duration::ZERO,
             Ok(Step::Parked(position)) => {
-                tracing::warn!(
-                    projection = %self.assignment.code.description().name, %position,
-                    "an event was parked: its stream waits, the others go on"
-                );
-                self.count_dead_letters();
+                self.tell_parked(position);
                 Duration::ZERO
             }
             Err(halt) => {
@@ -221,7 +218,11 @@ impl State {
         }
         let step = runner.step();
         let (read_to, visible_to) = (runner.read_to(), runner.visible_to());
+        let parked = runner.dead_letters;
         self.assignment.progress.advance(read_to, visible_to);
+        if parked != self.assignment.progress.report().parked() {
+            self.count_dead_letters();
+        }
         step
     }
 
@@ -296,6 +297,16 @@ impl State {
         self.assignment.progress.set_state(ProjectionState::Stopped, Some(reason));
     }
 
+    fn tell_parked(&self, position: Position) {
+        let letter = self.runner.as_ref().and_then(|runner| runner.model.dead_letter(position).ok().flatten());
+        let Some(letter) = letter else { return };
+        tracing::warn!(
+            projection = %self.assignment.code.description().name, %position, stream = letter.stream,
+            event_type = letter.event_type, reason = letter.reason,
+            "an event is parked: its stream waits for a plugin that can apply it, the others go on"
+        );
+    }
+
     fn count_dead_letters(&mut self) {
         if let Some(Ok(count)) = self.runner.as_ref().map(Runner::dead_letter_count) {
             self.assignment.progress.set_dead_letters(count);
@@ -304,7 +315,7 @@ impl State {
 
     fn obey(&mut self, command: Command) -> Obeyed {
         match command {
-            Command::Pause => {
+            Command::Pause(_done) => {
                 self.settle();
                 self.assignment.paused = true;
                 self.assignment.progress.set_state(ProjectionState::Paused, None);

@@ -1,0 +1,28 @@
+//! What the tests and the demo share: a real daemon in a folder of its own, a client for its API, the command line, the
+//! plugins, and ways to wait. It looks at Lantern from outside: nothing here uses the library `lantern`.
+//!
+//! | Folder | Asks |
+//! |---|---|
+//! | `architecture/` | does the source keep the rules of `host/ARCHITECTURE.md`? |
+//! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
+//! | `flights/` | does a million real events give the figures that another program computes? |
+//! | `plugins/` | the plugins that `e2e/` drops in |
+//! | `demo/` | `cargo demo`, for people |
+
+mod api;
+mod binary;
+mod cli;
+mod host;
+mod plugins;
+mod rows;
+mod seeded;
+mod wait;
+
+pub use api::{Answer, Api};
+pub use binary::{lantern, workspace};
+pub use cli::{Cli, Output};
+pub use host::TestHost;
+pub use plugins::{build_plugins, plugin};
+pub use rows::{Rows, is_dense, log_of, rows_of};
+pub use seeded::Seeded;
+pub use wait::{eventually, eventually_ok};
