@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -49,7 +50,7 @@ pub async fn run(
     for folder in [&options.data_dir, &options.plugins_dir] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let _lock = lock(&options.data_dir)?;
+    let _lock = lock(&options.data_dir).await?;
     let events = EventStore::open(&options.data_dir.join("events.db"), options.event_store)?;
     let host = PluginHost::new(options.plugins)?;
     let components = Arc::new(Components::open(&options.data_dir.join("components"))?);
@@ -81,19 +82,28 @@ pub async fn run(
     Ok(served?)
 }
 
+/// How often, and how long apart, to try for the data folder: a daemon that was killed a moment ago
+/// may not be quite gone.
+const LOCK_TRIES: u32 = 20;
+const LOCK_WAIT: Duration = Duration::from_millis(100);
+
 /// Takes the data folder for this process. The lock goes with the process, however it ends.
-fn lock(data_dir: &Path) -> anyhow::Result<File> {
+async fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another lantern serves {}; stop it first, or give this one a folder of its own with --data-dir",
-            data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()))
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_WAIT).await,
+            Err(TryLockError::Error(error)) => {
+                return Err(error)
+                    .with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()));
+            }
         }
     }
+    bail!(
+        "another lantern serves {}; stop it first, or give this one a folder of its own with --data-dir",
+        data_dir.display()
+    )
 }

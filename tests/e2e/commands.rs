@@ -130,10 +130,18 @@ fn a_plugin_file_is_checked_without_a_daemon() {
 #[test]
 fn settings_come_from_flags_then_the_environment_then_the_file_and_unknown_ones_are_refused() {
     let host = TestHost::start();
-    let printed = |arguments: &[&str]| host.cli().run(&[&["serve", "--print-config"], arguments].concat());
-    let config = file(&host, "good.toml", b"[http]\nmax_connections = 7\nlisten = \"127.0.0.1:1111\"\n");
-    let shown = printed(&["--config", &config, "--listen", "127.0.0.1:2222"]);
-    assert!(shown.stdout.contains("max_connections = 7") && shown.stdout.contains("127.0.0.1:2222"), "{shown:?}");
+    let printed = |cli: Cli, arguments: &[&str]| cli.run(&[&["serve", "--print-config"], arguments].concat());
+    let good = b"[http]\nmax_connections = 7\nmax_file_work = 8\nlisten = \"127.0.0.1:1111\"\n";
+    let config = file(&host, "good.toml", good);
+    let variables = host.cli().with_variable("LANTERN_HTTP__MAX_FILE_WORK", "9");
+    let variables = variables.with_variable("LANTERN_HTTP__LISTEN", "127.0.0.1:2222");
+    let shown = printed(variables, &["--config", &config, "--listen", "127.0.0.1:3333"]).stdout;
+    for line in ["max_connections = 7", "max_file_work = 9", "listen = \"127.0.0.1:3333\""] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is missing in {shown}");
+    }
+    let printed = |arguments: &[&str]| printed(host.cli(), arguments);
+    let misspelt = host.cli().with_variable("LANTERN_HTTP__MAX_FILE_WRK", "9").run(&["serve", "--print-config"]);
+    assert!(misspelt.code == Some(1) && misspelt.stderr.contains("max_file_wrk"), "{misspelt:?}");
     let unknown = printed(&["--config", &file(&host, "bad.toml", b"[http]\nmax_conections = 7\n")]);
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("max_conections") && unknown.stderr.contains("max_connections"), "{unknown:?}");

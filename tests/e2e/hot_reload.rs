@@ -22,11 +22,11 @@ struct Seen {
 }
 
 impl Seen {
-    /// Queries a page of rows again and again; the position of its answers must never go back.
-    fn hammer(&self, api: &Api) {
+    /// Queries rows again and again; the position of its answers must never go back.
+    fn hammer(&self, api: &Api, query: &str) {
         let mut newest = 0;
         while !self.stop.load(Ordering::Relaxed) {
-            let request = Request::get("/projections/accounts/tables/accounts?order=balance.desc&limit=20");
+            let request = Request::get(format!("/projections/accounts/tables/accounts?{query}"));
             let answer = api.try_send(request.body(Vec::new()).expect("a valid request"));
             self.queries.fetch_add(1, Ordering::Relaxed);
             let position = answer.ok().filter(|answer| answer.status == 200 && answer.json()[0]["id"].is_string());
@@ -73,7 +73,7 @@ fn new_read_models_and_replays_are_swapped_in_without_a_failed_query_or_a_step_b
     thread::scope(|scope| {
         let _stop = StopAtEnd(&seen);
         for _ in 0..HAMMERS {
-            scope.spawn(|| seen.hammer(&host.api()));
+            scope.spawn(|| seen.hammer(&host.api(), "order=balance.desc&limit=20"));
         }
         scope.spawn(|| seen.append(&api));
         let swapped = |what: &str, build: u64, version: u64| {
@@ -97,6 +97,29 @@ fn new_read_models_and_replays_are_swapped_in_without_a_failed_query_or_a_step_b
     host.wait_until_live(ACCOUNTS);
     assert_eq!(rows_of(&host, ACCOUNTS), folded(&log_of(&api), |amount, _| 100 * amount));
     println!("{queries} queries over four swaps");
+}
+
+#[test]
+fn a_swap_waits_until_the_new_read_model_has_overtaken_the_old_one() {
+    let host = TestHost::start();
+    import(&host, &history(500));
+    host.drop_in(FILE, &plugin("accounts-first"));
+    host.wait_until_live(ACCOUNTS);
+    let (seen, api) = (Seen::default(), host.api());
+    thread::scope(|scope| {
+        let _stop = StopAtEnd(&seen);
+        for _ in 0..HAMMERS {
+            scope.spawn(|| seen.hammer(&host.api(), "limit=1"));
+        }
+        scope.spawn(|| seen.append(&host.api()));
+        for replay in 2..62 {
+            api.post("/projections/accounts/replay", &json!({})).expect(200);
+            host.wait_until(ACCOUNTS, "serves the replay", |now| now["build"] == replay);
+        }
+    });
+    let queries = seen.queries.load(Ordering::Relaxed);
+    assert_eq!(seen.failed.load(Ordering::Relaxed), 0, "failed queries of {queries}");
+    assert_eq!(seen.backward.load(Ordering::Relaxed), 0, "steps back in {queries} queries");
 }
 
 #[test]
@@ -145,7 +168,7 @@ fn a_file_that_was_replaced_while_the_daemon_was_away_is_noticed_at_its_start() 
 #[test]
 fn going_back_to_the_old_file_during_a_replay_gives_the_replay_up() {
     let host = TestHost::with_settings(crate::projections::SLOW);
-    import(&host, &history(20_000));
+    import(&host, &history(30_000));
     host.drop_in(FILE, &plugin("accounts-first"));
     let before = host.wait_until_live(ACCOUNTS);
     host.drop_in(FILE, &plugin("accounts-second"));

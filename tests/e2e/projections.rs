@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::accounts::{ACCOUNTS, FILE, deposited, folded_plainly, history, import, withdrawn};
 
-/// Small steps and small commits, so that a replay of a few thousand events takes a while.
-pub const SLOW: &str = "[projections]\nbatch_events = 20\nflush_events = 20\n";
+/// A commit for each event: a replay of some ten thousand events takes seconds.
+pub const SLOW: &str = "[projections]\nbatch_events = 1\nflush_events = 1\n";
 
 fn balance(host: &TestHost, account: &str, freshness: &str) -> Value {
     let path = format!("/projections/accounts/tables/accounts?id=eq.{account}&select=balance{freshness}");
@@ -54,6 +54,20 @@ fn a_query_reads_its_own_writes_when_it_says_at_least_which_position() {
     }
     let beyond = api.get("/projections/accounts/tables/accounts?at_least=51").expect(400);
     assert_eq!(beyond["code"], "position_beyond_head");
+}
+
+#[test]
+fn a_position_is_reached_when_its_event_is_one_that_the_projection_does_not_want() {
+    let host = TestHost::start();
+    host.drop_in(FILE, &plugin("accounts-first"));
+    host.api().append("account-1", &json!([deposited(1)]));
+    host.wait_until_live(ACCOUNTS);
+    for position in 2..10 {
+        assert_eq!(host.api().append("order-1", &json!([{ "event_type": "Placed", "data": {} }])), position);
+        let answer = host.api().get(&format!("/projections/accounts/tables/accounts?at_least={position}"));
+        let shown = answer.header("lantern-position").map(str::to_owned);
+        assert_eq!((shown, &answer.json()[0]["balance"]), (Some(position.to_string()), &json!(1)));
+    }
 }
 
 #[test]

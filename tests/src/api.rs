@@ -1,7 +1,12 @@
 //! A small client for the daemon's HTTP API. Every answer is taken as it comes, also an error: tests look at both.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use ureq::http::{HeaderMap, Request, Response};
+
+/// How long a request may take as a whole, also one for an endless answer: a test fails and does not hang.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API of one daemon.
 #[derive(Clone, Debug)]
@@ -43,7 +48,7 @@ impl Answer {
 impl Api {
     /// `server` is an address like `http://127.0.0.1:7171`.
     pub fn new(server: &str) -> Self {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
         Self { agent: config.into(), server: server.to_owned() }
     }
 

@@ -11,6 +11,7 @@ use crate::binary::lantern;
 #[derive(Clone, Debug)]
 pub struct Cli {
     server: String,
+    environment: Vec<(String, String)>,
 }
 
 /// What a command printed and how it ended.
@@ -24,7 +25,14 @@ pub struct Output {
 
 impl Cli {
     pub fn new(server: &str) -> Self {
-        Self { server: server.to_owned() }
+        Self { server: server.to_owned(), environment: Vec::new() }
+    }
+
+    /// With one more variable in the environment.
+    #[must_use]
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs a command to its end.
@@ -63,7 +71,7 @@ impl Cli {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare_lantern();
-        command.env("LANTERN_SERVER", &self.server).args(arguments);
+        command.env("LANTERN_SERVER", &self.server).envs(self.environment.iter().cloned()).args(arguments);
         command
     }
 }

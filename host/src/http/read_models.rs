@@ -159,9 +159,12 @@ fn not_caught_up(status: &ProjectionStatus, reached: Position, freshness: &Fresh
         .fact("position", reached.0)
 }
 
-/// Blocks.
+/// The rows and the position they are true for. Blocks.
 fn answer(app: &App, request: &Request) -> Result<(Position, Response), Problem> {
     let projections = &app.state.projections;
+    // Behind the checkpoint in the file there may be events that the projection did not want. Asked before the rows are
+    // read, and a swap only moves forwards: the rows show at least this much.
+    let visible_to = *projections.checkpoint_changes(&request.projection)?.borrow();
     let mut file = projections.read_model(&request.projection)?;
     let (query, answer) = loop {
         match ask(app, &file, request) {
@@ -179,7 +182,8 @@ fn answer(app: &App, request: &Request) -> Result<(Position, Response), Problem>
         }
     };
     let state = projections.status(&request.projection)?.active.state;
-    Ok((answer.position, respond(&query, &answer, state)?))
+    let position = answer.position.max(visible_to);
+    Ok((position, respond(&query, &answer, (position, state))?))
 }
 
 enum Refusal {
@@ -201,12 +205,16 @@ fn ask(app: &App, file: &ReadModelFile, request: &Request) -> Result<(Query, Ans
     Ok((query, answer))
 }
 
-fn respond(query: &Query, answer: &Answer, state: ProjectionState) -> Result<Response, Problem> {
+fn respond(
+    query: &Query,
+    answer: &Answer,
+    (position, state): (Position, ProjectionState),
+) -> Result<Response, Problem> {
     let rows: Vec<_> = answer.rows.iter().map(|row| RowJson { columns: &answer.columns, row }).collect();
     let body = serde_json::to_vec(&rows).map_err(Problem::internal)?;
     let mut response = Response::builder()
         .header(CONTENT_TYPE, "application/json")
-        .header("lantern-position", answer.position.0)
+        .header("lantern-position", position.0)
         .header("lantern-projection-state", state.as_str());
     if let Some(count) = answer.count {
         let range = match rows.len() {
