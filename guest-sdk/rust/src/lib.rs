@@ -32,7 +32,9 @@ pub mod prelude {
 
     pub use serde::Deserialize;
 
-    pub use crate::{Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table};
+    pub use crate::{
+        Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table,
+    };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.

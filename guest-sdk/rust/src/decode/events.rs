@@ -57,7 +57,8 @@ macro_rules! events {
 
             fn decode(payload: $crate::Payload<$life>) -> ::core::result::Result<Self, $crate::Error> {
                 $(
-                    if payload.event_type == const { $crate::__private::event_name(&[$($event_type,)? stringify!($variant)]) } {
+                    let name = const { $crate::__private::event_name(&[$($event_type,)? stringify!($variant)]) };
+                    if payload.event_type == name {
                         return $crate::events!(
                             @decode payload $name $variant $({ $($field [$($key)?] $type),* })?
                         );
@@ -83,6 +84,7 @@ macro_rules! events {
                         return scanner.fill(&mut $field, name);
                     }
                 )*
+                let _ = key;
                 scanner.skip_value()
             },
         )?;
@@ -107,7 +109,7 @@ pub const fn event_name(names: &[&'static str]) -> &'static str {
 ///
 /// # Errors
 /// Names the event type and the field that do not fit.
-#[inline]
+#[inline(always)]
 pub fn scan_object<'a>(
     payload: &Payload<'a>,
     expected: &str,
@@ -140,4 +142,94 @@ fn missing_field(payload: &Payload<'_>, name: &str) -> Error {
 pub fn unknown_event<'a, E: super::EventData<'a>>(payload: Payload<'a>) -> Error {
     let known = E::event_types().unwrap_or_default().join("`, `");
     Error::new(format_args!("{0}: unknown variant `{0}`, expected one of `{known}`", payload.event_type))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::EventData;
+
+    events! {
+        /// With everything that a declaration may have.
+        #[derive(Debug, PartialEq)]
+        pub(crate) enum Event<'a> {
+            Opened { seats: i64, title: Cow<'a, str>, r#type: Option<&'a str>, },
+            /// Another name.
+            Moved as "conference-moved" {
+                /// Another name.
+                to as "newPlace": &'a str,
+                key as "key with \"quotes\"": Option<u8>,
+            },
+            r#Closed,
+            Emptied {},
+        }
+    }
+
+    events! {
+        #[derive(Debug, PartialEq)]
+        enum Owned { Named { name: String } }
+    }
+
+    fn decode<'a>(event_type: &'a str, data: &'a str) -> Result<Event<'a>, String> {
+        let payload = Payload { event_type, content_type: "application/json", bytes: data.as_bytes() };
+        Event::decode(payload).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_event_types_are_the_variants_or_the_names_given_for_them() {
+        assert_eq!(
+            <Event<'_> as EventData>::event_types(),
+            Some(&["Opened", "conference-moved", "Closed", "Emptied"][..])
+        );
+        assert_eq!(<Owned as EventData>::event_types(), Some(&["Named"][..]));
+    }
+
+    #[test]
+    fn declared_fields_are_taken_and_text_is_borrowed_where_it_can_be() {
+        let opened = decode("Opened", r#"{"title":"ab","type":"x","more":[1,{}],"seats":3}"#);
+        assert_eq!(opened, Ok(Event::Opened { seats: 3, title: "ab".into(), r#type: Some("x") }));
+        assert!(matches!(opened, Ok(Event::Opened { title: Cow::Borrowed(_), .. })));
+        let escaped = decode("Opened", r#"{"title":"é \"b\"","seats":3,"type":null}"#);
+        assert_eq!(escaped, Ok(Event::Opened { seats: 3, title: "é \"b\"".into(), r#type: None }));
+        assert!(matches!(escaped, Ok(Event::Opened { title: Cow::Owned(_), .. })));
+        assert_eq!(decode("Emptied", " { } "), Ok(Event::Emptied {}));
+        let named = Payload { event_type: "Named", content_type: "application/x+json", bytes: br#"{"name":"\u0041"}"# };
+        assert_eq!(Owned::decode(named).map_err(|error| error.to_string()), Ok(Owned::Named { name: "A".into() }));
+    }
+
+    #[test]
+    fn names_in_the_log_may_differ_from_those_in_rust() {
+        let moved = decode("conference-moved", r#"{"to":1,"key with \"quotes\"":7,"newPlace":"Bern"}"#);
+        assert_eq!(moved, Ok(Event::Moved { to: "Bern", key: Some(7) }));
+    }
+
+    #[test]
+    fn a_variant_without_fields_ignores_the_data() {
+        assert_eq!(decode("Closed", "no JSON"), Ok(Event::Closed));
+    }
+
+    #[test]
+    fn a_failure_names_the_event_type_and_the_field() {
+        let failure = |event_type, data| decode(event_type, data).expect_err("does not fit");
+        assert_eq!(
+            failure("Opened", r#"{"seats":"many","title":""}"#),
+            "Opened: field `seats`: invalid type: string \"many\", expected i64 at line 1 column 15"
+        );
+        assert!(failure("Opened", r#"{"seats":1}"#).starts_with("Opened: missing field `title`"));
+        assert!(failure("conference-moved", r#"{"newPlace":"\n"}"#).contains("Cow<'a, str>"));
+        assert!(failure("Other", "{}").starts_with("Other: unknown variant `Other`, expected one of `Opened`"));
+        assert!(failure("Emptied", "[]").starts_with("Emptied: invalid type: sequence, expected struct variant Event"));
+        let photo = Payload { event_type: "Emptied", content_type: "image/png", bytes: b"{}" };
+        assert!(Event::decode(photo).expect_err("no JSON").to_string().contains("byte array"));
+    }
+
+    #[test]
+    fn what_is_skipped_must_be_correct_too() {
+        for wrong in ["01", "[1,]", "{\"a\"}", "\"\\x\"", "tru", "\"\t\"", "[[]", "1 2"] {
+            let data = format!("{{\"seats\":1,\"title\":\"\",\"skipped\":{wrong}}}");
+            assert!(decode("Opened", &data).is_err(), "{data}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Why the data of an event does not fit its declaration, in the words of serde_json.
 
+use super::scan::Scanner;
 use crate::Error;
 
 /// Where and why scanning stopped. Boxed, because almost no event has one.
@@ -56,5 +57,53 @@ impl Failure {
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count();
         let reason = format!("{reason} at line {line} column {column}");
         super::describe_failure(event_type, field.unwrap_or_default(), &reason)
+    }
+}
+
+impl Scanner<'_> {
+    /// The value that comes next has another type. Says so unless it is not even a value.
+    #[cold]
+    pub fn unfit(&mut self, expected: &str) -> Failure {
+        let first = self.peek();
+        let start = self.at;
+        // As serde_json, which looks at no more than the bracket.
+        if matches!(first, Some(b'{' | b'[')) {
+            return Failure::unfit(start, &self.bytes[start..], expected);
+        }
+        match self.skip_scalar(first) {
+            Err(failure) => failure,
+            Ok(()) => Failure::unfit(self.at, &self.bytes[start..self.at], expected),
+        }
+    }
+
+    #[cold]
+    pub(super) fn expected(&self, reason: &str, at_end: &str) -> Failure {
+        match self.bytes.len() <= self.at {
+            true => Failure::new(self.at, at_end),
+            false => Failure::new(self.at + 1, reason),
+        }
+    }
+
+    #[cold]
+    pub(super) fn no_key(&self) -> Failure {
+        let closes = self.bytes.get(self.at) == Some(&b'}');
+        self.expected(if closes { "trailing comma" } else { "key must be a string" }, "EOF while parsing an object")
+    }
+
+    #[cold]
+    pub(super) fn unfinished_text(&self, end: usize) -> Failure {
+        match self.bytes.get(end) {
+            None => Failure::new(end, "EOF while parsing a string"),
+            _ => Failure::new(end + 1, "control character (\\u0000-\\u001F) found while parsing a string"),
+        }
+    }
+
+    #[cold]
+    pub(super) fn wrong_literal(&self, literal: &[u8]) -> Failure {
+        let same = self.bytes[self.at..].iter().zip(literal).take_while(|(found, wanted)| found == wanted).count();
+        match self.bytes.len() <= self.at + same {
+            true => Failure::new(self.at + same, "EOF while parsing a value"),
+            false => Failure::new(self.at + same + 1, "expected ident"),
+        }
     }
 }

@@ -23,10 +23,10 @@ pub trait Field<'a>: Sized {
 
 impl<'a> Scanner<'a> {
     /// The value of a field that may come once.
-    #[inline]
+    #[inline(always)]
     pub fn fill<T: Field<'a>>(&mut self, slot: &mut Option<T>, name: &'static str) -> Scanned<()> {
         if slot.is_some() {
-            return Err(self.duplicate(name));
+            return Err(self.aside(|aside| aside.duplicate(name)));
         }
         match T::scan(self) {
             Ok(value) => *slot = Some(value),
@@ -43,7 +43,7 @@ impl<'a> Scanner<'a> {
 }
 
 impl<'a, T: Field<'a>> Field<'a> for Option<T> {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         match scanner.peek() {
             Some(b'n') => scanner.literal(b"null").map(|()| None),
@@ -57,38 +57,38 @@ impl<'a, T: Field<'a>> Field<'a> for Option<T> {
 }
 
 impl<'a> Field<'a> for bool {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         match scanner.peek() {
             Some(b't') => scanner.literal(b"true").map(|()| true),
             Some(b'f') => scanner.literal(b"false").map(|()| false),
-            _ => Err(scanner.unfit("a boolean")),
+            _ => Err(scanner.aside(|aside| aside.unfit("a boolean"))),
         }
     }
 }
 
 impl<'a> Field<'a> for Cow<'a, str> {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         match scanner.peek() {
             Some(b'"') => scanner.text(),
-            _ => Err(scanner.unfit("a string")),
+            _ => Err(scanner.aside(|aside| aside.unfit("a string"))),
         }
     }
 }
 
 impl<'a> Field<'a> for String {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         Cow::scan(scanner).map(Cow::into_owned)
     }
 }
 
 impl<'a> Field<'a> for &'a str {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         if scanner.peek() != Some(b'"') {
-            return Err(scanner.unfit("a borrowed string"));
+            return Err(scanner.aside(|aside| aside.unfit("a borrowed string")));
         }
         match scanner.text()? {
             Cow::Borrowed(text) => Ok(text),
@@ -100,14 +100,14 @@ impl<'a> Field<'a> for &'a str {
 }
 
 impl<'a> Field<'a> for f64 {
-    #[inline]
+    #[inline(always)]
     fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
         match scanner.peek() {
             Some(b'-' | b'0'..=b'9') => {
                 let number = scanner.number()?;
                 number.as_f64().ok_or_else(|| Failure::new(scanner.at, "number out of range"))
             }
-            _ => Err(scanner.unfit("f64")),
+            _ => Err(scanner.aside(|aside| aside.unfit("f64"))),
         }
     }
 }
@@ -115,7 +115,7 @@ impl<'a> Field<'a> for f64 {
 macro_rules! whole_numbers {
     ($($type:ident $as_wide:ident),*) => {$(
         impl<'a> Field<'a> for $type {
-            #[inline]
+            #[inline(always)]
             fn scan(scanner: &mut Scanner<'a>) -> Scanned<Self> {
                 match scanner.peek() {
                     Some(b'-' | b'0'..=b'9') => {
@@ -123,7 +123,7 @@ macro_rules! whole_numbers {
                         let value = number.$as_wide().and_then(|wide| Self::try_from(wide).ok());
                         value.ok_or_else(|| Failure::unfit(scanner.at, number.text, stringify!($type)))
                     }
-                    _ => Err(scanner.unfit(stringify!($type))),
+                    _ => Err(scanner.aside(|aside| aside.unfit(stringify!($type)))),
                 }
             }
         }

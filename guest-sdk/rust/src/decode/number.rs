@@ -37,7 +37,7 @@ impl Number<'_> {
 
 impl<'a> Scanner<'a> {
     /// The number that starts here.
-    #[inline]
+    #[inline(always)]
     pub fn number(&mut self) -> Scanned<Number<'a>> {
         let start = self.at;
         let negative = self.bytes.get(start) == Some(&b'-');
@@ -47,14 +47,14 @@ impl<'a> Scanner<'a> {
             magnitude = digits(&self.bytes[start + usize::from(negative)..self.at]);
         }
         if matches!(self.bytes.get(self.at), Some(b'.' | b'e' | b'E')) {
-            self.fraction_and_exponent()?;
+            self.aside(Self::fraction_and_exponent)?;
             magnitude = None;
         }
         Ok(Number { text: &self.bytes[start..self.at], negative, magnitude })
     }
 
     /// The digits before fraction and exponent, and their value if it has fewer than 20 of them.
-    #[inline]
+    #[inline(always)]
     fn whole_part(&mut self) -> Scanned<u64> {
         let first = self.at;
         let mut value = 0_u64;
@@ -63,14 +63,14 @@ impl<'a> Scanner<'a> {
             self.at += 1;
         }
         match self.at - first {
-            0 => Err(self.invalid_number()),
+            0 => Err(self.aside(|aside| aside.invalid_number())),
             1 => Ok(value),
             _ if self.bytes[first] == b'0' => Err(Failure::new(first + 2, "invalid number")),
             _ => Ok(value),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn digit(&self) -> Option<u8> {
         self.bytes.get(self.at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10)
     }
