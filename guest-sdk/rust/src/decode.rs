@@ -1,7 +1,15 @@
 //! From the bytes of an event to the author's type. For a serde enum the variant's name is the event
 //! type and the variant's content is the data.
 
+mod events;
+mod failure;
+mod field;
+mod number;
+mod scan;
+mod text;
+
 use std::cell::RefCell;
+use std::fmt::Display;
 
 use serde::de::value::BorrowedBytesDeserializer;
 use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
@@ -9,6 +17,9 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::Error as JsonError;
 
 use crate::Error;
+
+pub use events::{event_name, required, scan_object, unknown_event};
+pub use field::Field;
 
 /// What an event carries, not decoded yet.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +41,8 @@ pub struct Payload<'a> {
 /// `&'a str` borrows from the event and cannot hold text that JSON escapes: take `String` or
 /// `#[serde(borrow)] Cow<'a, str>` when `"` or `\` can occur in it. A variant with one `&'a [u8]`
 /// takes data that is not JSON.
+///
+/// [`events!`](crate::events) declares an enum that is decoded faster, without serde.
 pub trait EventData<'a>: Sized {
     /// The event types it takes; `None`: every type.
     fn event_types() -> Option<&'static [&'static str]>;
@@ -62,7 +75,7 @@ impl<'a, T: Deserialize<'a>> EventData<'a> for T {
     }
 }
 
-fn describe_failure(event_type: &str, path: &str, error: &JsonError) -> Error {
+fn describe_failure(event_type: &str, path: &str, error: &dyn Display) -> Error {
     let field = if path.is_empty() || path == "." { String::new() } else { format!(" field `{path}`:") };
     let mut reason = error.to_string();
     if reason.contains("a borrowed string") {
@@ -105,7 +118,7 @@ impl<'de> Deserializer<'de> for VariantProbe<'_> {
 #[derive(Debug)]
 struct OnlyLooking;
 
-impl std::fmt::Display for OnlyLooking {
+impl Display for OnlyLooking {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("only looking")
     }
@@ -114,7 +127,7 @@ impl std::fmt::Display for OnlyLooking {
 impl std::error::Error for OnlyLooking {}
 
 impl serde::de::Error for OnlyLooking {
-    fn custom<T: std::fmt::Display>(_: T) -> Self {
+    fn custom<T: Display>(_: T) -> Self {
         Self
     }
 }
@@ -228,6 +241,9 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for StructSeed<V> {
         deserializer.deserialize_struct("", self.0, self.1)
     }
 }
+
+#[cfg(test)]
+mod differential;
 
 #[cfg(test)]
 mod tests {

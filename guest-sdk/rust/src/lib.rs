@@ -1,7 +1,7 @@
 //! Write a Lantern projection in Rust.
 //!
 //! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
-//! are declared with [`table!`], its events are a plain serde enum. `guest-sdk/README.md` shows a
+//! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `guest-sdk/README.md` shows a
 //! whole one, and how to build, test and run it.
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
@@ -20,7 +20,7 @@ mod read_model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
-pub use decode::{EventData, Payload};
+pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
 pub use projection::Projection;
@@ -32,12 +32,15 @@ pub mod prelude {
 
     pub use serde::Deserialize;
 
-    pub use crate::{Error, Projection, Recorded, Row, Table, Value, bail, ensure, export_projection, log, table};
+    pub use crate::{
+        Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table,
+    };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::decode::{event_name, required, scan_object, unknown_event};
     pub use crate::instance::{Instance, describe};
     pub use crate::log::{Level, report_panics, write};
     pub use crate::read_model::{ColumnDeclaration, HostRows, IndexDeclaration, TableDeclaration};

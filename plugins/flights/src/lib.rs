@@ -30,12 +30,12 @@ table! {
     }
 }
 
-#[derive(Deserialize)]
-#[expect(clippy::enum_variant_names, reason = "they are the event types")]
-enum Event<'a> {
-    FlightScheduled { carrier: &'a str, dest: &'a str, distance: i64 },
-    FlightDeparted { carrier: &'a str, delay: i64 },
-    FlightCancelled { carrier: &'a str },
+events! {
+    enum Event<'a> {
+        FlightScheduled { carrier: &'a str, dest: &'a str, distance: i64 },
+        FlightDeparted { carrier: &'a str, delay: i64 },
+        FlightCancelled { carrier: &'a str },
+    }
 }
 
 struct Flights;

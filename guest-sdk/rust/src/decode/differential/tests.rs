@@ -1,0 +1,247 @@
+//! Tens of thousands of documents by chance, and the ones that are known to be hard by name.
+
+use super::documents::number;
+use super::*;
+
+#[test]
+fn random_documents_have_the_same_verdict_and_the_same_values() {
+    let [whole, damaged] = compare_random_documents(1, 60_000).unwrap_or_else(|difference| panic!("{difference}"));
+    // The comparison is worth something only if both verdicts are common.
+    for tally in [&whole, &damaged] {
+        assert!(tally.accepted > 5_000 && tally.refused > 5_000, "whole {whole:?}, damaged {damaged:?}");
+    }
+}
+
+#[test]
+fn every_beginning_and_every_changed_byte_of_a_document_has_the_same_verdict() {
+    let document = br#" {"carrier":"UA","x":[1,-2.5e+3,{"a\u00e9":null}],"dest":"LAX","note":null ,"distance":2475} "#;
+    for len in 0..document.len() {
+        compare("Borrowed", &document[..len]).unwrap_or_else(|difference| panic!("{difference}"));
+        for byte in 0..=u8::MAX {
+            let mut changed = document.to_vec();
+            changed[len] = byte;
+            compare("Borrowed", &changed).unwrap_or_else(|difference| panic!("{difference}"));
+        }
+    }
+}
+
+#[test]
+fn a_real_number_is_the_nearest_one_to_its_text() {
+    let mut random = Random(2);
+    for _ in 0..50_000 {
+        let text = number(&mut random);
+        let document = format!(r#"{{"one":{text},"other":0,"flag":true}}"#);
+        let nearest: f64 = text.parse().expect("a number");
+        match decode("Real", document.as_bytes()) {
+            Ok(Ours::Real { one, .. }) => assert_eq!(one.to_bits(), nearest.to_bits(), "{text}"),
+            _ => assert!(nearest.is_infinite() || text.trim_start_matches('-').starts_with("0"), "{text}"),
+        }
+    }
+}
+
+#[test]
+fn hard_strings_and_numbers_have_the_same_verdict() {
+    let strings = [
+        r#""""#,
+        r#""\ud83d\ude00""#,
+        r#""\ud83d""#,
+        r#""\ude00""#,
+        r#""\ud83d\u0041""#,
+        r#""\ud83dx""#,
+        r#""\ud83d\ue000""#,
+        r#""\ud83d\n""#,
+        r#""\u00""#,
+        r#""\u00zz""#,
+        r#""\u+041""#,
+        r#""\x""#,
+        r#""\"#,
+        r#"""#,
+        "\"\t\"",
+        "\"\u{7f}\"",
+        "\"0123456789abcdé\"",
+        "\"0123456789abcde\\",
+        "'x'",
+        r#""a" "b""#,
+        r#""\uD834\uDD1E\uD834""#,
+        r#""\/\b\f\u0000""#,
+    ];
+    let numbers = [
+        "0",
+        "-0",
+        "00",
+        "01",
+        "-01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1.e1",
+        "1e",
+        "1e+",
+        "1E-0",
+        "0e0",
+        "0.0",
+        "1.0",
+        "1e2",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "1_000",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e308",
+        "1e309",
+        "-1e400",
+        "1e-400",
+        "0e400",
+        "0e99999999999",
+        "1e99999999999",
+        "1e-99999999999",
+        "123456789012345678901234567890",
+        "0.1e1",
+        "127",
+        "128",
+        "-128",
+        "-129",
+        "255",
+        "256",
+    ];
+    let others = [
+        "",
+        "null",
+        "nul",
+        "nulll",
+        "true",
+        "tru",
+        "false",
+        "[]",
+        "[1,]",
+        "[1 2]",
+        "{}",
+        r#"{"a":1,}"#,
+        "{,}",
+        "{1:2}",
+        "{\"a\"}",
+        "[}",
+        "{]",
+    ];
+    for value in strings.into_iter().chain(numbers).chain(others) {
+        for (event_type, fields) in VARIANTS {
+            for (field, _) in *fields {
+                let members = [value.to_owned(), format!(" {value} \n")];
+                for member in members {
+                    same(event_type, &format!(r#"{{"{field}":{member}}}"#));
+                    same(event_type, &format!(r#"{{"{field}":{member},"unknown":{member}}}"#));
+                }
+            }
+        }
+        same("Optional", &format!(r#"{{"unknown":{value}}}"#));
+        same("Optional", &format!(r#"{{"unknown":[{value},{{"a":{value}}}]}}"#));
+        same("Optional", &format!(r#"{{{value}:1}}"#));
+        same("Optional", &format!("{{}}{value}"));
+        same("Optional", value);
+    }
+}
+
+#[test]
+fn hard_objects_have_the_same_verdict() {
+    let documents = [
+        r#"{"a":1,"a":2}"#,
+        r#"{"a":null,"a":2}"#,
+        r#"{"\u0061":1,"a":2}"#,
+        r#"{"x":1,"x":2}"#,
+        r#"{"\u0061":7}"#,
+        r#"{"\ud83d":7}"#,
+        r#"{"x":{"\ud83d":7}}"#,
+        r#"{"a" : 1 , "b" : true}"#,
+        r#"{"a":1 "b":true}"#,
+        r#"{"a":1,,"b":true}"#,
+        r#"{"a"::1}"#,
+        r#"{a:1}"#,
+        r#"{"a":1}}"#,
+        r#"{"a":1}x"#,
+        r#"{"a":1} "#,
+        "\u{feff}{}",
+        "{} \u{a0}",
+        "{}\0",
+        r#"{"a":1/**/}"#,
+        "{\"é\":1}",
+        "{\"a\":1,\"é\":\"é\"}",
+    ];
+    for document in documents {
+        same("Optional", document);
+    }
+}
+
+#[test]
+fn deep_nesting_of_what_is_skipped_needs_no_stack() {
+    for depth in [1, 63, 64, 65, 127, 128, 129, 100_000] {
+        let nested = format!("{}{}", "[{\"k\":".repeat(depth), "1".to_owned() + &"}]".repeat(depth));
+        same("Optional", &format!("{{\"x\":{nested},\"a\":5}}"));
+        same("Optional", &format!("{{\"x\":{},\"a\":5}}", nested.replacen("}]", "]}", 1)));
+        same("Optional", &format!("{{\"x\":{},\"a\":5}}", &nested[..nested.len() - 1]));
+    }
+}
+
+#[test]
+fn a_failure_has_the_words_of_serde() {
+    for (event_type, document) in [
+        ("Whole", r#"{"signed":"many"}"#),
+        ("Whole", r#"{"signed":1.5}"#),
+        ("Whole", r#"{"signed":true}"#),
+        ("Whole", r#"{"signed":null}"#),
+        ("Whole", r#"{"signed":[1]}"#),
+        ("Whole", r#"{"signed":{}}"#),
+        ("Whole", r#"{"signed":9223372036854775808}"#),
+        ("Whole", r#"{"unsigned":-1}"#),
+        ("Whole", r#"{"signed":01}"#),
+        ("Whole", r#"{"signed":-x}"#),
+        ("Whole", r#"{"signed":}"#),
+        ("Whole", r#"{"signed":1,"signed":2}"#),
+        ("Whole", "{\"signed\":1,\n \"unsigned\":2x}"),
+        ("Whole", r#"{"signed":1"#),
+        ("Whole", r#"{"signed" 1}"#),
+        ("Whole", r#"{"signed":1,}"#),
+        ("Whole", r#"{signed:1}"#),
+        ("Whole", "{}"),
+        ("Whole", ""),
+        ("Whole", "7"),
+        ("Small", r#"{"a":128}"#),
+        ("Real", r#"{"one":1e999}"#),
+        ("Real", r#"{"one":"1"}"#),
+        ("Real", r#"{"flag":1}"#),
+        ("Real", r#"{"flag":tru}"#),
+        ("Borrowed", r#"{"carrier":"a\nb"}"#),
+        ("Borrowed", r#"{"carrier":5}"#),
+        ("Borrowed", r#"{"carrier":"x"#),
+        ("Text", r#"{"title":"\ud83d"}"#),
+        ("Text", r#"{"title":"\x"}"#),
+        ("Text", "{\"title\":\"\n\"}"),
+        ("Text", r#"{"name":5}"#),
+        ("Text", r#"{"name":"a"}"#),
+        ("Optional", "{} x"),
+        ("Unheard", "{}"),
+    ] {
+        let payload = Payload { event_type, content_type: "application/json", bytes: document.as_bytes() };
+        let theirs = Theirs::decode(payload).map(drop).expect_err("does not fit").to_string();
+        let ours = decode(event_type, document.as_bytes()).map(drop).expect_err("does not fit");
+        // serde's path has a question mark for the place between two fields.
+        assert_eq!(ours.replace("Ours", "Theirs"), theirs.replace(" field `?`:", ""), "{document}");
+    }
+}
+
+fn decode<'a>(event_type: &'a str, document: &'a [u8]) -> Result<Ours<'a>, String> {
+    let payload = Payload { event_type, content_type: "application/json", bytes: document };
+    Ours::decode(payload).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn same(event_type: &str, document: &str) {
+    if let Err(difference) = compare(event_type, document.as_bytes()) {
+        panic!("{difference}");
+    }
+}
