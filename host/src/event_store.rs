@@ -26,6 +26,7 @@ mod head;
 mod kinds;
 mod open;
 mod read;
+mod read_ahead;
 mod repeat;
 mod stream;
 mod validate;
@@ -35,6 +36,7 @@ mod writer;
 pub use error::{AppendError, EventStoreError};
 pub use head::Waker;
 pub use read::LogReader;
+pub use read_ahead::ReadAhead;
 pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };

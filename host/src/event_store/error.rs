@@ -32,8 +32,8 @@ pub enum EventStoreError {
     /// The log can be read but not written until Lantern is started again.
     #[error("the event log {} takes no more events: {reason}; check the disk and start Lantern again", .path.display())]
     Stopped { path: PathBuf, reason: String },
-    /// The thread that writes could not be started.
-    #[error("the thread that writes the event log could not be started: {0}")]
+    /// The machine gives no thread, or one has ended that should not have.
+    #[error("the event log is without a thread that it needs: {0}")]
     Thread(#[from] std::io::Error),
 }
 

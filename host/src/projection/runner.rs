@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::failure::{Disposition, Failure};
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
 use crate::event::{EventBatch, Position, Timestamp};
-use crate::event_store::{EventStore, LogReader, ReadLimit};
+use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
     Commit, DeadLetter, DeadLetterKind, Identity, ReadModelDraft, ReadModelError, ReadModelWriter,
 };
@@ -74,7 +74,7 @@ pub struct Halt {
 pub struct Runner {
     pub(super) options: RunnerOptions,
     pub(super) code: Arc<dyn ProjectionCode>,
-    pub(super) log: LogReader,
+    pub(super) log: ReadAhead,
     // The draft's reader closes before the writer, which then tidies the file up.
     pub(super) draft: ReadModelDraft,
     pub(super) model: ReadModelWriter,
@@ -128,7 +128,7 @@ impl Runner {
             parked_streams: model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect(),
             isolating: (checkpoint.unfinished_runs >= options.unfinished_runs).then_some(1),
             unfinished_runs: checkpoint.unfinished_runs,
-            log: events.reader()?,
+            log: ReadAhead::new(events.reader()?)?,
             draft: model.draft()?,
             batch: EventBatch::default(),
             instance: None,
