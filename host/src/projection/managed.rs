@@ -131,8 +131,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes the candidate the active build. Called by its worker, whenever it has caught up; the
-    /// answer is no as long as the active build is ahead, so that queries never go back in time.
+    /// Makes the candidate the active build. Called by its worker, whenever it has caught up. The answer is no as long
+    /// as the active build is ahead or at work, so that queries never go back in time: also one that reads the old file
+    /// while the new one is put in its place.
     fn swap_in(&self, name: &str, number: u64) -> bool {
         let mut all = self.lock();
         let All { builds, projections } = &mut *all;
@@ -141,15 +142,18 @@ impl Shared {
         let Some(candidate) = managed.candidate.take() else { return false };
         let visible_to = |slot: &Slot| *slot.progress.visible_to().borrow();
         let entry = Entry { active: build, candidate: None, ..managed.entry.clone() };
-        if visible_to(&candidate) < visible_to(&managed.active) {
+        let old = Arc::clone(&managed.active.progress);
+        let still = old.stand_still().filter(|_| visible_to(&candidate) >= visible_to(&managed.active));
+        let Some(mut replaced) = still else {
             managed.candidate = Some(candidate);
             return false;
-        }
+        };
         if let Err(error) = builds.save(&entry) {
             tracing::error!(projection = %name, %error, "the finished replay cannot be swapped in: the catalog cannot be written");
             managed.candidate = Some(candidate);
             return false;
         }
+        *replaced = true;
         managed.entry = entry;
         let position = visible_to(&candidate);
         std::mem::replace(&mut managed.active, candidate).retire();

@@ -1,6 +1,7 @@
 //! How a projection stands, for people and programs that watch it.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,10 @@ impl BuildStatus {
 pub(super) struct Progress {
     report: Mutex<Report>,
     visible_to: watch::Sender<Position>,
+    /// Held while the worker works; true when another build has taken its place, and it must not go on.
+    at_work: Mutex<bool>,
+    /// Somebody found the worker at work and will come again in a moment.
+    awaited: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +134,30 @@ impl Progress {
             window: (Instant::now(), position),
             events_per_second: 0.0,
         };
-        Self { report: Mutex::new(report), visible_to: watch::Sender::new(position) }
+        Self {
+            report: Mutex::new(report),
+            visible_to: watch::Sender::new(position),
+            at_work: Mutex::new(false),
+            awaited: AtomicBool::new(false),
+        }
+    }
+
+    /// For the worker: nobody takes its place before this is dropped. True when somebody has.
+    pub fn work(&self) -> MutexGuard<'_, bool> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the worker from going on until this is dropped; none when it is at work: then it rests a while after its
+    /// step, so that asking again soon succeeds. Set to true, it never goes on.
+    pub fn stand_still(&self) -> Option<MutexGuard<'_, bool>> {
+        let still = self.at_work.try_lock().ok();
+        self.awaited.store(still.is_none(), Ordering::Relaxed);
+        still
+    }
+
+    /// Whether somebody has asked the worker to stand still since the last call.
+    pub fn take_awaited(&self) -> bool {
+        self.awaited.swap(false, Ordering::Relaxed)
     }
 
     pub fn set_state(&self, state: ProjectionState, reason: Option<String>) {

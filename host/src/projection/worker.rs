@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,9 @@ pub(super) struct Worker {
     thread: JoinHandle<()>,
 }
 
+/// Until a replay that has caught up tries again to take the place of the active build, which was at work.
+const SWAP_AGAIN: Duration = Duration::from_millis(5);
+
 /// Commands that may wait for a worker.
 const MAX_WAITING_COMMANDS: usize = 64;
 
@@ -111,10 +114,7 @@ impl Worker {
 
     /// Hands a command over. False when the thread has ended or too many commands wait.
     pub fn tell(&self, command: Command) -> bool {
-        let taken = match self.commands.try_send(command) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        };
+        let taken = self.commands.try_send(command).is_ok();
         self.waker.notify();
         taken
     }
@@ -135,7 +135,7 @@ struct State {
     runner: Option<Runner>,
     /// Streams whose parked events are to be applied.
     redrive: VecDeque<String>,
-    /// Stopped until somebody resumes it or replaces the code.
+    /// Stopped until somebody resumes it or replaces the code, or for good when another build has taken its place.
     halted: bool,
     failures: u32,
     retry_at: Option<Instant>,
@@ -151,15 +151,23 @@ enum Obeyed {
 impl State {
     fn run(mut self) {
         loop {
+            let progress = Arc::clone(&self.assignment.progress);
+            let replaced = progress.work();
             while let Ok(command) = self.inbox.try_recv() {
                 if self.obey(command) == Obeyed::End {
                     return;
                 }
             }
+            self.halted |= *replaced;
             let wait = catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|_| {
                 self.stop_with("a bug in Lantern stopped it; the log has the details".into());
                 Duration::ZERO
             });
+            drop(replaced);
+            if progress.take_awaited() {
+                // A busy worker would else take the lock again before anybody else can.
+                std::thread::sleep(4 * SWAP_AGAIN);
+            }
             if !wait.is_zero() {
                 self.waker.wait(wait);
             }
@@ -168,9 +176,8 @@ impl State {
 
     /// Does one piece of work and answers how long there is nothing to do.
     fn turn(&mut self) -> Duration {
-        let idle = self.assignment.options.idle_wait;
         if self.assignment.paused || self.halted {
-            return idle;
+            return self.assignment.options.idle_wait;
         }
         if let Some(at) = self.retry_at {
             let left = at.saturating_duration_since(Instant::now());
@@ -180,26 +187,16 @@ impl State {
             self.retry_at = None;
         }
         match self.work() {
-            Ok(Step::CaughtUp) => {
-                self.failures = 0;
-                self.caught_up();
-                idle
-            }
+            Ok(Step::CaughtUp) => return self.caught_up(),
             Ok(Step::Applied) => {
                 self.failures = 0;
                 self.report(ProjectionState::CatchingUp);
-                Duration::ZERO
             }
-            Ok(Step::Isolating) => Duration::ZERO,
-            Ok(Step::Parked(position)) => {
-                self.tell_parked(position);
-                Duration::ZERO
-            }
-            Err(halt) => {
-                self.halt(halt);
-                Duration::ZERO
-            }
+            Ok(Step::Isolating) => {}
+            Ok(Step::Parked(position)) => self.tell_parked(position),
+            Err(halt) => self.halt(halt),
         }
+        Duration::ZERO
     }
 
     fn work(&mut self) -> Result<Step, Halt> {
@@ -236,13 +233,17 @@ impl State {
         Ok(runner)
     }
 
-    fn caught_up(&mut self) {
+    /// Answers how long there is nothing to do.
+    fn caught_up(&mut self) -> Duration {
+        self.failures = 0;
         self.report(ProjectionState::Live);
-        if let Some(swap) = &mut self.assignment.swap
-            && swap()
-        {
+        if let Some(swap) = &mut self.assignment.swap {
+            if !swap() {
+                return SWAP_AGAIN;
+            }
             self.assignment.swap = None;
         }
+        self.assignment.options.idle_wait
     }
 
     fn report(&self, state: ProjectionState) {
