@@ -38,7 +38,9 @@ impl Runner {
             self.try_redrive(stream)
         });
         self.reset();
-        free.map_err(|failure| match failure.disposition() {
+        // However it ended, the daemon lived: this run is none of those that an event may have ended.
+        let finished = self.model.finish_run().map_err(Failure::from);
+        free.and_then(|free| finished.map(|()| free)).map_err(|failure| match failure.disposition() {
             Disposition::Isolate => Halt { disposition: Disposition::Retry, reason: failure.to_string() },
             disposition => Halt { disposition, reason: failure.to_string() },
         })

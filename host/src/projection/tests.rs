@@ -241,6 +241,22 @@ fn a_parked_event_that_fails_again_stays_first_and_counts_its_attempts() {
 }
 
 #[test]
+fn retries_that_fail_are_not_taken_for_ends_of_the_daemon() {
+    let log = Log::new();
+    let code = Counting::new("a", traps_on_poison);
+    log.append("order-1", "Poison");
+    let mut runner = log.runner("m.db", &code, RunnerOptions::default());
+    run(&mut runner);
+    for _ in 0..10 {
+        assert!(!runner.redrive("order-1").expect("tries"));
+    }
+    drop(runner);
+    log.append("order-2", "Placed");
+    run(&mut log.runner("m.db", &code, RunnerOptions::default()));
+    assert_eq!(rows(&log.path("m.db")), expected(&[("order-2", 1)]));
+}
+
+#[test]
 fn the_wall_clock_gives_no_verdict_but_fuel_does() {
     let log = Log::new();
     log.append("order-1", "Placed");
