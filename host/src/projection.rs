@@ -7,8 +7,10 @@ use std::fmt;
 use std::str::FromStr;
 
 mod builds;
+mod commits;
 mod failure;
 mod managed;
+mod options;
 mod redrive;
 mod runner;
 mod status;
@@ -16,7 +18,8 @@ mod supervisor;
 mod worker;
 
 pub use failure::{Disposition, Failure};
-pub use runner::{Halt, Runner, RunnerOptions, Step};
+pub use options::RunnerOptions;
+pub use runner::{Halt, Runner, Step};
 pub use status::{BuildStatus, ProjectionState, ProjectionStatus};
 pub use supervisor::{Installed, LoadCode, ProjectionError, Projections};
 pub use worker::WorkerOptions;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod cell;
 mod changes;
 mod dead_letter;
 mod draft;
@@ -15,6 +16,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod value;
+mod write_behind;
 mod writer;
 
 pub use dead_letter::{DeadLetter, DeadLetterKind};
@@ -23,6 +25,7 @@ pub use file::{Identity, delete_files};
 pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
 pub use value::{Key, Row, Value};
+pub use write_behind::WriteBehind;
 pub use writer::{Checkpoint, Commit, ReadModelWriter};
 
 /// What queries need of a read model: the file of its active build and the declared tables.
@@ -44,4 +47,6 @@ pub enum ReadModelError {
     Incompatible { path: PathBuf, reason: String },
     #[error("the read model {path} cannot be read or written: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("the thread that writes the read model: {0}")]
+    Thread(String),
 }

@@ -133,6 +133,7 @@ fn projections(config: &config::Projections) -> WorkerOptions {
             batch_bytes: config.batch_bytes,
             flush_rows: config.flush_rows,
             flush_bytes: config.flush_bytes,
+            draft_bytes: (config.draft_mib as usize) << 20,
             flush_events: config.flush_events,
             checkpoint_events: config.checkpoint_events,
             unfinished_runs: config.unfinished_runs,

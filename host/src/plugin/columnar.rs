@@ -70,6 +70,6 @@ impl Projection for ColumnarProjection {
     fn flush(&mut self, draft: &mut ReadModelDraft) -> Result<(), ApplyFailure> {
         let events = std::mem::take(&mut self.unflushed_events);
         let changes = self.guest.call(draft, events, |guest, store| guest.call_flush(store))?;
-        draft.apply_changes(&changes).map_err(guest::read_model_failure)
+        draft.apply_changes(changes).map_err(guest::read_model_failure)
     }
 }

@@ -49,7 +49,7 @@ impl Fixture {
         let identity = Identity { projection: "any".into(), read_model_version: 1, log_id: Uuid::nil() };
         let schema = Arc::new(description.schema.clone());
         let path = self.dir.path().join("rows.db");
-        ReadModelWriter::open(&path, &identity, schema).and_then(|writer| writer.draft()).expect("a draft")
+        ReadModelWriter::open(&path, &identity, schema).and_then(|writer| writer.draft(64 << 20)).expect("a draft")
     }
 
     /// What is wrong with these bytes.
@@ -202,7 +202,7 @@ fn fuel_runs_out_at_the_same_place_every_time() {
         let mut draft = fixture.draft(&*code);
         let failure = code.instantiate_metered().expect("starts").apply(&events(streams), &mut draft);
         assert!(matches!(failure, Err(ApplyFailure::OutOfFuel(_))), "{failure:?}");
-        draft.changed()
+        draft.size().0
     };
     let first = run(&["order-1"]);
     assert!(first > 100, "{first}");

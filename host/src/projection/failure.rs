@@ -52,6 +52,7 @@ fn of_read_model(error: &ReadModelError) -> Disposition {
     match error {
         ReadModelError::Mismatch(_) => Disposition::Isolate,
         ReadModelError::Incompatible { .. } => Disposition::Rebuild,
+        ReadModelError::Thread(_) => Disposition::Retry,
         ReadModelError::Sqlite { source, .. } => match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Disposition::Rebuild,
             _ => Disposition::Retry,

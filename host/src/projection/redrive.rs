@@ -13,9 +13,9 @@ impl Runner {
     ///
     /// # Errors
     /// When the read model cannot be read.
-    pub fn streams_to_redrive(&self) -> Result<Vec<String>, Failure> {
+    pub fn streams_to_redrive(&mut self) -> Result<Vec<String>, Failure> {
+        let streams = self.model()?.parked_streams()?;
         let digest = &self.code.digest().0;
-        let streams = self.model.parked_streams()?;
         Ok(streams.into_iter().filter(|(_, failed_under)| failed_under != digest).map(|(stream, _)| stream).collect())
     }
 
@@ -23,8 +23,8 @@ impl Runner {
     ///
     /// # Errors
     /// When the read model cannot be read.
-    pub fn parked_streams(&self) -> Result<Vec<String>, Failure> {
-        Ok(self.model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect())
+    pub fn parked_streams(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(self.model()?.parked_streams()?.into_iter().map(|(stream, _)| stream).collect())
     }
 
     /// Applies the parked events of one stream in order, each in a commit of its own, until one
@@ -39,7 +39,7 @@ impl Runner {
         });
         self.reset();
         // However it ended, the daemon lived: this run is none of those that an event may have ended.
-        let finished = self.model.finish_run().map_err(Failure::from);
+        let finished = self.model().and_then(|model| Ok(model.finish_run()?));
         free.and_then(|free| finished.map(|()| free)).map_err(|failure| match failure.disposition() {
             Disposition::Isolate => Halt { disposition: Disposition::Retry, reason: failure.to_string() },
             disposition => Halt { disposition, reason: failure.to_string() },
@@ -52,7 +52,7 @@ impl Runner {
     /// # Errors
     /// When the read model cannot be written.
     pub fn discard(&mut self, position: Position) -> Result<Option<DeadLetter>, Failure> {
-        let letter = self.model.dead_letter(position)?.filter(|letter| letter.kind == DeadLetterKind::Failed);
+        let letter = self.model()?.dead_letter(position)?.filter(|letter| letter.kind == DeadLetterKind::Failed);
         if letter.is_some() {
             self.settle()?;
             self.release(position)?;
@@ -62,7 +62,7 @@ impl Runner {
 
     fn try_redrive(&mut self, stream: &str) -> Result<bool, Failure> {
         loop {
-            let letters = self.model.dead_letters_of(stream, PAGE)?;
+            let letters = self.model()?.dead_letters_of(stream, PAGE)?;
             if letters.is_empty() {
                 self.parked_streams.remove(stream);
                 return Ok(true);
@@ -73,7 +73,7 @@ impl Runner {
                     let attempts = letter.attempts + 1;
                     let failed = DeadLetter { attempts, ..self.dead_letter(0, DeadLetterKind::Failed, Some(reason)) };
                     let parked = &[DeadLetter { parked_at: letter.parked_at, ..failed }];
-                    self.model.commit(&mut self.draft, &Commit { parked, ..Commit::default() })?;
+                    self.commits.writer()?.commit(&mut self.draft, &Commit { parked, ..Commit::default() })?;
                     return Ok(false);
                 }
                 self.release(letter.position)?;
@@ -82,7 +82,7 @@ impl Runner {
     }
 
     fn release(&mut self, position: Position) -> Result<(), Failure> {
-        self.model.commit(&mut self.draft, &Commit { released: &[position], ..Commit::default() })?;
+        self.commits.writer()?.commit(&mut self.draft, &Commit { released: &[position], ..Commit::default() })?;
         self.dead_letters -= 1;
         Ok(())
     }

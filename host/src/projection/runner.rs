@@ -6,49 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::{Disposition, Failure};
+use super::options::RunnerOptions;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
 use crate::event::{EventBatch, Position, Timestamp};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
-    Commit, DeadLetter, DeadLetterKind, Identity, ReadModelDraft, ReadModelError, ReadModelWriter,
+    DeadLetter, DeadLetterKind, Identity, ReadModelDraft, ReadModelError, ReadModelWriter, WriteBehind,
 };
-
-/// Limits of one projection.
-#[derive(Clone, Debug)]
-pub struct RunnerOptions {
-    /// Events in one call of the plugin.
-    pub batch_events: usize,
-    /// Bytes of events in one call of the plugin; one larger event still goes alone.
-    pub batch_bytes: usize,
-    /// Changed rows after which the rows are committed.
-    pub flush_rows: usize,
-    /// Bytes of changed rows after which the rows are committed.
-    pub flush_bytes: u64,
-    /// Events after which the rows are committed.
-    pub flush_events: usize,
-    /// Events that nobody wanted, after which the checkpoint is written anyway.
-    pub checkpoint_events: u64,
-    /// Times the daemon may end while the plugin runs at one checkpoint before events go one by
-    /// one; after twice as many the next event is parked unseen.
-    pub unfinished_runs: u32,
-    /// Failed and waiting events together; one more stops the projection.
-    pub max_dead_letters: u64,
-}
-
-impl Default for RunnerOptions {
-    fn default() -> Self {
-        Self {
-            batch_events: 1_000,
-            batch_bytes: 4 << 20,
-            flush_rows: 50_000,
-            flush_bytes: 16 << 20,
-            flush_events: 1_000_000,
-            checkpoint_events: 10_000,
-            unfinished_runs: 3,
-            max_dead_letters: 100_000,
-        }
-    }
-}
 
 /// How a step went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,20 +41,20 @@ pub struct Runner {
     pub(super) log: ReadAhead,
     // The draft's reader closes before the writer, which then tidies the file up.
     pub(super) draft: ReadModelDraft,
-    pub(super) model: ReadModelWriter,
+    pub(super) commits: WriteBehind,
     pub(super) batch: EventBatch,
     pub(super) parked_streams: HashSet<String>,
-    instance: Option<Box<dyn Projection>>,
+    pub(super) instance: Option<Box<dyn Projection>>,
     /// Dead letters that go into the next commit.
-    parking: Vec<DeadLetter>,
+    pub(super) parking: Vec<DeadLetter>,
     pub(super) dead_letters: u64,
-    checkpoint: Position,
+    pub(super) checkpoint: Position,
     /// Everything up to here is applied; from `checkpoint` on it is not committed.
-    read_to: Position,
-    visible_to: Position,
-    uncommitted_events: usize,
+    pub(super) read_to: Position,
+    pub(super) visible_to: Position,
+    pub(super) uncommitted_events: usize,
     /// While a bad event is looked for: the most events to apply before a commit.
-    isolating: Option<usize>,
+    pub(super) isolating: Option<usize>,
     run_noted: bool,
     unfinished_runs: u32,
 }
@@ -129,7 +93,7 @@ impl Runner {
             isolating: (checkpoint.unfinished_runs >= options.unfinished_runs).then_some(1),
             unfinished_runs: checkpoint.unfinished_runs,
             log: ReadAhead::new(events.reader()?)?,
-            draft: model.draft()?,
+            draft: model.draft(options.draft_bytes)?,
             batch: EventBatch::default(),
             instance: None,
             parking: Vec::new(),
@@ -139,7 +103,7 @@ impl Runner {
             visible_to: checkpoint.position,
             uncommitted_events: 0,
             run_noted: false,
-            model,
+            commits: WriteBehind::new(model),
             code,
             options,
         })
@@ -159,8 +123,8 @@ impl Runner {
     ///
     /// # Errors
     /// When the read model cannot be read.
-    pub fn dead_letter_count(&self) -> Result<(u64, u64), ReadModelError> {
-        self.model.dead_letter_count()
+    pub fn dead_letter_count(&mut self) -> Result<(u64, u64), Failure> {
+        Ok(self.model()?.dead_letter_count()?)
     }
 
     /// Changes the code between two steps. The caller has seen to it that name, read-model version
@@ -185,18 +149,8 @@ impl Runner {
         self.try_step().or_else(|failure| self.recover(failure))
     }
 
-    /// Commits everything that is applied.
-    ///
-    /// # Errors
-    /// When the plugin cannot flush or the read model cannot be written.
-    pub fn settle(&mut self) -> Result<(), Failure> {
-        if self.uncommitted_events > 0 || self.read_to > self.checkpoint {
-            self.commit()?;
-        }
-        Ok(())
-    }
-
     fn try_step(&mut self) -> Result<Step, Failure> {
+        self.note_commit(false)?;
         let events = self.isolating.unwrap_or(self.options.batch_events);
         let limit = ReadLimit { events, bytes: self.options.batch_bytes };
         let code = Arc::clone(&self.code);
@@ -204,10 +158,12 @@ impl Runner {
         let read = self.batch.len();
         if read == 0 {
             self.read_to = scanned_to;
+            self.note_commit(true)?;
             let unwritten = self.read_to.0 - self.checkpoint.0;
             if self.uncommitted_events > 0 || unwritten >= self.options.checkpoint_events {
                 self.commit()?;
             }
+            self.model()?.build_indexes()?;
             self.visible_to = self.read_to;
             return Ok(Step::CaughtUp);
         }
@@ -218,14 +174,12 @@ impl Runner {
         }
         let pending = if self.batch.is_empty() { Pending::default() } else { self.apply()? };
         self.read_to = scanned_to;
-        let full = pending.rows as usize >= self.options.flush_rows
-            || pending.bytes >= self.options.flush_bytes
-            || self.draft.changed() >= self.options.flush_rows
-            || self.uncommitted_events >= self.options.flush_events;
         // A short batch is the end of the log for now: whoever waits for these rows gets them.
-        if full || read < events || self.isolating.is_some() {
+        if read < events || self.isolating.is_some() {
             self.commit()?;
             self.widen();
+        } else if self.is_full(pending) {
+            self.commit_behind()?;
         }
         Ok(Step::Applied)
     }
@@ -282,7 +236,8 @@ impl Runner {
 
     fn apply(&mut self) -> Result<Pending, Failure> {
         if !self.run_noted {
-            self.model.start_run(&self.code.digest().0)?;
+            let digest = self.code.digest().0.clone();
+            self.model()?.start_run(&digest)?;
             self.run_noted = true;
         }
         let instance = match &mut self.instance {
@@ -290,27 +245,6 @@ impl Runner {
             empty => empty.insert(self.code.instantiate().map_err(Failure::Start)?),
         };
         Ok(instance.apply(&self.batch, &mut self.draft)?)
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
-        match &mut self.instance {
-            Some(instance) => Ok(instance.flush(&mut self.draft)?),
-            None => Ok(()),
-        }
-    }
-
-    fn commit(&mut self) -> Result<(), Failure> {
-        if self.uncommitted_events > 0 {
-            self.flush()?;
-        }
-        let commit = Commit { checkpoint: Some(self.read_to), parked: &self.parking, released: &[] };
-        self.model.commit(&mut self.draft, &commit)?;
-        self.dead_letters += self.parking.len() as u64;
-        self.parking.clear();
-        self.checkpoint = self.read_to;
-        self.visible_to = self.read_to;
-        self.uncommitted_events = 0;
-        Ok(())
     }
 
     /// Takes the events of parked streams out of the batch: they wait behind the failed one.
@@ -356,7 +290,8 @@ impl Runner {
     fn recover(&mut self, failure: Failure) -> Result<Step, Halt> {
         let tried = self.uncommitted_events;
         self.reset();
-        if let Err(error) = self.model.finish_run() {
+        let finished = self.model().and_then(|model| Ok(model.finish_run()?));
+        if let Err(error) = finished {
             return Err(Halt { disposition: Disposition::Retry, reason: error.to_string() });
         }
         match failure.disposition() {
@@ -372,6 +307,8 @@ impl Runner {
 
     /// Forgets what is not committed. The instance goes too: its cache is ahead of the file.
     pub(super) fn reset(&mut self) {
+        // A commit under way counts if it succeeds; if not, its events are applied again.
+        let _ = self.note_commit(true);
         self.instance = None;
         self.draft.clear();
         self.parking.clear();

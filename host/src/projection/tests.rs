@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::event::{EventRef, ExpectedVersion, JSON, NewEvent, Position, Timestamp};
 use crate::event_store::{AppendRequest, EventStore, EventStoreOptions};
-use crate::read_model::{Column, ColumnType, DeadLetterKind, ReadModelFile, Table, Value};
+use crate::read_model::{Column, ColumnType, DeadLetterKind, Index, ReadModelFile, Table, Value};
 
+mod commits;
 mod control;
 
 type Verdict = fn(&EventRef<'_>) -> Result<(), ApplyFailure>;

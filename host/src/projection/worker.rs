@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::failure::{Disposition, Failure};
-use super::runner::{Halt, Runner, RunnerOptions, Step};
+use super::options::RunnerOptions;
+use super::runner::{Halt, Runner, Step};
 use super::status::Progress;
 use super::{ProjectionCode, ProjectionState};
 use crate::event::Position;
@@ -225,7 +226,7 @@ impl State {
 
     fn open(&mut self) -> Result<Runner, Failure> {
         let Assignment { events, code, path, options, progress, .. } = &self.assignment;
-        let runner = Runner::open(events, Arc::clone(code), path, options.runner.clone())?;
+        let mut runner = Runner::open(events, Arc::clone(code), path, options.runner.clone())?;
         self.redrive = runner.streams_to_redrive()?.into();
         progress.advance(runner.read_to(), runner.visible_to());
         progress.set_dead_letters(runner.dead_letter_count()?);
@@ -298,8 +299,8 @@ impl State {
         self.assignment.progress.set_state(ProjectionState::Stopped, Some(reason));
     }
 
-    fn tell_parked(&self, position: Position) {
-        let letter = self.runner.as_ref().and_then(|runner| runner.model.dead_letter(position).ok().flatten());
+    fn tell_parked(&mut self, position: Position) {
+        let letter = self.runner.as_mut().and_then(|runner| runner.model().ok()?.dead_letter(position).ok()?);
         let Some(letter) = letter else { return };
         tracing::warn!(
             projection = %self.assignment.code.description().name, %position, stream = letter.stream,
@@ -309,7 +310,7 @@ impl State {
     }
 
     fn count_dead_letters(&mut self) {
-        if let Some(Ok(count)) = self.runner.as_ref().map(Runner::dead_letter_count) {
+        if let Some(Ok(count)) = self.runner.as_mut().map(Runner::dead_letter_count) {
             self.assignment.progress.set_dead_letters(count);
         }
     }
@@ -337,7 +338,7 @@ impl State {
             }
             Command::Retry(Some(stream)) => self.redrive.push_back(stream),
             Command::Retry(None) => {
-                if let Some(Ok(streams)) = self.runner.as_ref().map(Runner::parked_streams) {
+                if let Some(Ok(streams)) = self.runner.as_mut().map(Runner::parked_streams) {
                     self.redrive = streams.into();
                 }
             }

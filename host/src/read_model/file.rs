@@ -42,13 +42,21 @@ const CREATE: &str = "
     INSERT INTO lantern_checkpoint VALUES (1, 0, 0, '');
 ";
 
-/// Opens the file, which is made when there is none.
+/// A read model that may be written.
+pub(super) struct Opened {
+    pub connection: Connection,
+    /// Every declared index is there.
+    pub indexed: bool,
+}
+
+/// Opens the file, which is made, without indexes, when there is none.
 ///
 /// # Errors
 /// [`ReadModelError::Incompatible`] when the file is not a read model of this identity and schema.
-pub(super) fn open(path: &Path, identity: &Identity, schema: &Schema) -> Result<Connection, ReadModelError> {
+pub(super) fn open(path: &Path, identity: &Identity, schema: &Schema) -> Result<Opened, ReadModelError> {
     let failed = |source| ReadModelError::Sqlite { path: path.to_owned(), source };
     let mut connection = sqlite::open(path, Synchronous::Normal).map_err(failed)?;
+    let mut indexed = schema.tables().iter().all(|table| table.indexes.is_empty());
     match format(&connection).map_err(failed)? {
         None => create(&mut connection, identity, schema).map_err(failed)?,
         Some(Ok(())) => {
@@ -56,13 +64,24 @@ pub(super) fn open(path: &Path, identity: &Identity, schema: &Schema) -> Result<
             if found != *identity {
                 return Err(incompatible(path, format!("it is {found:?}, not {identity:?}")));
             }
-            if read_schema(&connection).map_err(failed)? != *schema {
+            let found = read_schema(&connection).map_err(failed)?;
+            if !is_part_of(&found, schema) {
                 return Err(incompatible(path, "its tables differ from those the plugin declares".into()));
             }
+            indexed = found == *schema;
         }
         Some(Err(reason)) => return Err(incompatible(path, reason)),
     }
-    Ok(connection)
+    Ok(Opened { connection, indexed })
+}
+
+/// Whether the tables are the same, but for indexes that are not made yet.
+fn is_part_of(found: &Schema, declared: &Schema) -> bool {
+    let same = |(found, declared): (&Table, &Table)| {
+        let same_but_indexes = Table { indexes: found.indexes.clone(), ..declared.clone() };
+        *found == same_but_indexes && found.indexes.iter().all(|index| declared.indexes.contains(index))
+    };
+    found.tables().len() == declared.tables().len() && found.tables().iter().zip(declared.tables()).all(same)
 }
 
 /// The tables of a finished file, for queries when its plugin is gone.

@@ -1,8 +1,7 @@
 //! The SQL of one declared table. Names come from a checked [`Schema`](super::Schema), values are
 //! always bound.
 
-use rusqlite::ToSql;
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::ValueRef;
 
 use super::{ColumnType, Index, Row, Table, Value};
 
@@ -38,7 +37,7 @@ pub(super) fn find(table: &Table, index: &Index, values: usize) -> String {
     format!("SELECT {} FROM \"{}\" WHERE {wanted} ORDER BY {order} LIMIT ?", column_list(table), table.name)
 }
 
-/// The statements that make a table and its indexes.
+/// The statement that makes a table.
 pub(super) fn create(table: &Table) -> String {
     let mut columns: Vec<_> = table
         .columns
@@ -49,11 +48,12 @@ pub(super) fn create(table: &Table) -> String {
         })
         .collect();
     columns.push(format!("PRIMARY KEY ({})", quoted(&table.primary_key)));
-    let mut sql = format!("CREATE TABLE \"{}\" ({}) WITHOUT ROWID;", table.name, columns.join(", "));
-    for index in &table.indexes {
-        sql += &format!("CREATE INDEX \"{}\" ON \"{}\" ({});", index.name, table.name, quoted(&index.columns));
-    }
-    sql
+    format!("CREATE TABLE \"{}\" ({}) WITHOUT ROWID", table.name, columns.join(", "))
+}
+
+/// The statement that makes an index, if it is not there.
+pub(super) fn create_index(table: &Table, index: &Index) -> String {
+    format!("CREATE INDEX IF NOT EXISTS \"{}\" ON \"{}\" ({})", index.name, table.name, quoted(&index.columns))
 }
 
 /// The type names in the file, from which [`column_type`] reads a schema back.
@@ -96,19 +96,6 @@ pub(super) fn read_value(row: &rusqlite::Row<'_>, index: usize, column_type: Col
         ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
         ValueRef::Blob(blob) => Value::Blob(blob.to_vec()),
     })
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(integer) => ValueRef::Integer(*integer),
-            Self::Real(real) => ValueRef::Real(*real),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Blob(blob) => ValueRef::Blob(blob),
-            Self::Boolean(boolean) => ValueRef::Integer(i64::from(*boolean)),
-        }))
-    }
 }
 
 fn column_list(table: &Table) -> String {

@@ -47,7 +47,7 @@ fn fixture() -> Fixture {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("orders.1.1.db");
     let writer = ReadModelWriter::open(&path, &identity(), schema()).expect("opens");
-    let draft = writer.draft().expect("drafts");
+    let draft = writer.draft(1 << 20).expect("drafts");
     Fixture { _folder: folder, path, writer, draft }
 }
 
@@ -65,7 +65,7 @@ impl Fixture {
         self.writer.commit(&mut self.draft, &commit).expect("commits");
     }
 
-    fn ids_of(&self, customer: &str, limit: usize) -> Vec<Value> {
+    fn ids_of(&mut self, customer: &str, limit: usize) -> Vec<Value> {
         let rows = self.draft.find("orders", "orders_by_customer", &[text(customer)], limit).expect("finds");
         rows.into_iter().map(|row| row[0].clone()).collect()
     }
@@ -140,13 +140,13 @@ fn a_flush_buffer_is_applied_and_a_broken_one_is_refused_wherever_it_is_cut() {
     let mut buffer = vec![1, 1, 0, 1];
     buffer.extend(5i64.to_le_bytes());
     buffer.extend([3, 1, 0, 0, 0, b'k']);
-    f.draft.apply_changes(&buffer).expect("applies");
+    f.draft.apply_changes(buffer.clone()).expect("applies");
     assert!(f.draft.get("pairs", &[text("k"), Value::Integer(5)]).expect("reads").is_some());
     for end in 1..buffer.len() {
-        assert!(f.draft.apply_changes(&buffer[..end]).is_err(), "cut at {end}");
+        assert!(f.draft.apply_changes(buffer[..end].to_vec()).is_err(), "cut at {end}");
     }
     for broken in [&[9, 1, 0][..], &[1, 7, 0], &[2, 0, 0, 3, 1, 0, 0, 0, 0xff], &[2, 0, 0, 8]] {
-        assert!(f.draft.apply_changes(broken).is_err(), "{broken:?}");
+        assert!(f.draft.apply_changes(broken.to_vec()).is_err(), "{broken:?}");
     }
 }
 
@@ -183,10 +183,113 @@ fn rows_checkpoint_and_dead_letters_commit_together_or_not_at_all() {
 
 #[test]
 fn a_file_tells_its_tables_and_is_refused_under_another_identity_or_schema() {
-    let f = fixture();
+    let mut f = fixture();
+    f.writer.build_indexes().expect("builds");
     assert_eq!(ReadModelFile::open(&f.path).expect("opens").schema, schema());
     let other = Identity { log_id: Uuid::from_u128(8), ..identity() };
     assert!(matches!(ReadModelWriter::open(&f.path, &other, schema()), Err(ReadModelError::Incompatible { .. })));
     let fewer = Arc::new(Schema::new(schema().tables()[..1].to_vec()).expect("sound"));
     assert!(matches!(ReadModelWriter::open(&f.path, &identity(), fewer), Err(ReadModelError::Incompatible { .. })));
+}
+
+#[test]
+fn rows_of_a_commit_under_way_are_seen_before_and_after_it_lands() {
+    let Fixture { _folder, writer, mut draft, .. } = fixture();
+    let mut commits = WriteBehind::new(writer);
+    draft.put("orders", order("1", "ann", 5.0)).expect("puts");
+    draft.put("orders", order("2", "ann", 6.0)).expect("puts");
+    commits.begin(&mut draft, Position(2)).expect("begins");
+    draft.put("orders", order("2", "bob", 7.0)).expect("puts");
+    let mut seen = |draft: &mut ReadModelDraft| {
+        let found = draft.find("orders", "orders_by_customer", &[text("ann")], 9).expect("finds");
+        (draft.get("orders", &[text("1")]).expect("reads"), draft.get("orders", &[text("2")]).expect("reads"), found)
+    };
+    let expected = (Some(order("1", "ann", 5.0)), Some(order("2", "bob", 7.0)), vec![order("1", "ann", 5.0)]);
+    assert_eq!(seen(&mut draft), expected);
+    assert!(commits.writer().is_err(), "nobody else writes meanwhile");
+    let landed = commits.outcome(&mut draft, true).expect("a commit was under way");
+    assert_eq!(landed.expect("commits"), Position(2));
+    assert!(commits.outcome(&mut draft, true).is_none(), "told once");
+    assert_eq!(seen(&mut draft), expected);
+    assert_eq!(commits.writer().expect("is back").checkpoint().expect("reads").position, Position(2));
+}
+
+#[test]
+fn indexes_are_made_when_asked_for_and_a_file_without_them_is_the_same_read_model() {
+    let mut f = fixture();
+    f.draft.put("orders", order("1", "ann", 1.0)).expect("puts");
+    f.commit(1);
+    let indexes = |path: &std::path::Path| -> i64 {
+        let connection = rusqlite::Connection::open(path).expect("opens");
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'orders_by_customer'";
+        connection.query_row(count, [], |row| row.get(0)).expect("counts")
+    };
+    assert_eq!(indexes(&f.path), 0);
+    f.writer = ReadModelWriter::open(&f.path, &identity(), schema()).expect("is the same read model");
+    f.writer.build_indexes().expect("builds");
+    f.writer.build_indexes().expect("has nothing left to do");
+    assert_eq!(indexes(&f.path), 1);
+    assert_eq!(f.ids_of("ann", 9), [text("1")]);
+    ReadModelWriter::open(&f.path, &identity(), schema()).expect("is the same read model");
+}
+
+#[test]
+fn writes_beyond_the_limit_are_refused() {
+    let mut f = fixture();
+    f.draft = f.writer.draft(1000).expect("drafts");
+    let taken = (0..100).take_while(|n| f.draft.put("orders", order(&n.to_string(), "ann", 1.0)).is_ok()).count();
+    assert!((5..15).contains(&taken), "{taken} writes of about 100 bytes");
+    f.draft.clear();
+    f.draft.put("orders", order("1", "ann", 1.0)).expect("there is room again");
+}
+
+/// The same random writes, through calls and through flush buffers, give the rows of a plain map.
+#[test]
+fn the_last_write_to_a_key_wins_however_it_came() {
+    let mut random = 7u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    for through_buffers in [false, true] {
+        let mut f = fixture();
+        let mut expected = std::collections::BTreeMap::new();
+        for round in 0..20u64 {
+            let mut buffer = Vec::new();
+            for _ in 0..next(60) {
+                let (key, value) = (next(40) as i64 - 20, text(&"x".repeat(next(30) as usize)));
+                let row = vec![Value::Integer(key), value.clone()];
+                let delete = next(4) == 0;
+                if through_buffers {
+                    buffer.extend([if delete { 2 } else { 1 }, 1, 0]);
+                    // The table has the columns b, a and the key a, b.
+                    let cells = if delete { [&row[1], &row[0]] } else { [&row[0], &row[1]] };
+                    cells.iter().for_each(|cell| cell.as_cell().write(&mut buffer));
+                } else if delete {
+                    f.draft.delete("pairs", vec![value.clone(), Value::Integer(key)]).expect("deletes");
+                } else {
+                    f.draft.put("pairs", row.clone()).expect("puts");
+                }
+                if delete {
+                    expected.remove(&(format!("{value:?}"), key))
+                } else {
+                    expected.insert((format!("{value:?}"), key), row)
+                };
+            }
+            if through_buffers {
+                f.draft.apply_changes(buffer).expect("applies");
+            }
+            if next(3) == 0 {
+                f.commit(round);
+            }
+            for row in expected.values() {
+                assert!(f.draft.get("pairs", &[row[1].clone(), row[0].clone()]).expect("reads").is_some());
+            }
+        }
+        f.commit(99);
+        let connection = rusqlite::Connection::open(&f.path).expect("opens");
+        let rows: i64 = connection.query_row("SELECT count(*) FROM pairs", [], |row| row.get(0)).expect("counts");
+        assert_eq!(rows as usize, expected.len());
+        assert!(rows > 50, "the test writes something");
+    }
 }

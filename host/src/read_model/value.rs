@@ -1,7 +1,5 @@
 //! One cell of a read model.
 
-use super::ColumnType;
-
 /// One cell. Booleans are kept as 0 and 1 in SQLite.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -18,17 +16,3 @@ pub type Row = Vec<Value>;
 
 /// The values of the primary key, in the order the table declares it.
 pub type Key = Vec<Value>;
-
-impl Value {
-    /// The type this value has; `None` for null.
-    pub fn column_type(&self) -> Option<ColumnType> {
-        match self {
-            Self::Null => None,
-            Self::Integer(_) => Some(ColumnType::Integer),
-            Self::Real(_) => Some(ColumnType::Real),
-            Self::Text(_) => Some(ColumnType::Text),
-            Self::Blob(_) => Some(ColumnType::Blob),
-            Self::Boolean(_) => Some(ColumnType::Boolean),
-        }
-    }
-}

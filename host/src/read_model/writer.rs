@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Statement};
 
-use super::draft::TableChange;
+use super::cell::Cell;
+use super::changes::{Change, Changes};
+use super::statements::{self, Statements};
 use super::{DeadLetter, Identity, ReadModelDraft, ReadModelError, ReadModelFile, Schema, dead_letter, file};
 use crate::event::Position;
 use crate::sqlite;
@@ -15,7 +17,9 @@ use crate::sqlite;
 pub struct ReadModelWriter {
     path: PathBuf,
     schema: Arc<Schema>,
+    statements: Vec<Statements>,
     connection: Connection,
+    indexed: bool,
 }
 
 /// What one commit moves besides the rows.
@@ -43,17 +47,18 @@ impl ReadModelWriter {
     /// # Errors
     /// When the file is not a read model of this identity and schema, or cannot be opened.
     pub fn open(path: &Path, identity: &Identity, schema: Arc<Schema>) -> Result<Self, ReadModelError> {
-        let connection = file::open(path, identity, &schema)?;
-        Ok(Self { path: path.to_owned(), schema, connection })
+        let file::Opened { connection, indexed } = file::open(path, identity, &schema)?;
+        let statements = schema.tables().iter().map(Statements::of).collect();
+        Ok(Self { path: path.to_owned(), schema, statements, connection, indexed })
     }
 
-    /// A draft over this read model's committed rows.
+    /// A draft over this read model's committed rows, whose writes may take about `max_bytes` of memory.
     ///
     /// # Errors
     /// When the file cannot be opened a second time, for reading.
-    pub fn draft(&self) -> Result<ReadModelDraft, ReadModelError> {
+    pub fn draft(&self, max_bytes: usize) -> Result<ReadModelDraft, ReadModelError> {
         let reader = sqlite::open_read_only(&self.path).map_err(|source| self.failed(source))?;
-        Ok(ReadModelDraft::new(Arc::clone(&self.schema), self.path.clone(), reader))
+        Ok(ReadModelDraft::new(Arc::clone(&self.schema), self.path.clone(), reader, max_bytes))
     }
 
     /// Where the read model stands.
@@ -93,10 +98,69 @@ impl ReadModelWriter {
     /// # Errors
     /// When the file cannot be written. The draft is then as it was.
     pub fn commit(&mut self, draft: &mut ReadModelDraft, commit: &Commit<'_>) -> Result<(), ReadModelError> {
-        write(&mut self.connection, draft, commit)
-            .map_err(|source| ReadModelError::Sqlite { path: self.path.clone(), source })?;
+        self.write(draft.changes(), commit)?;
         draft.clear();
         Ok(())
+    }
+
+    /// Commits changes with the checkpoint and the dead letters, all or nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn write(&mut self, changes: &Changes, commit: &Commit<'_>) -> Result<(), ReadModelError> {
+        self.try_write(changes, commit).map_err(|source| self.failed(source))
+    }
+
+    fn try_write(&mut self, changes: &Changes, commit: &Commit<'_>) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for (table, statements) in self.statements.iter().enumerate() {
+            if changes.keys(table) == 0 {
+                continue;
+            }
+            let mut put = transaction.prepare_cached(&statements.put)?;
+            let mut delete = transaction.prepare_cached(&statements.delete)?;
+            for change in changes.in_order(&self.schema, table) {
+                match change {
+                    Change::Put(row) => execute(&mut put, row.iter())?,
+                    Change::Delete(key) => execute(&mut delete, key.iter())?,
+                }
+            }
+        }
+        for letter in commit.parked {
+            dead_letter::put(&transaction, letter)?;
+        }
+        for position in commit.released {
+            dead_letter::delete(&transaction, *position)?;
+        }
+        if let Some(position) = commit.checkpoint {
+            transaction
+                .prepare_cached("UPDATE lantern_checkpoint SET position = ?, unfinished_runs = 0")?
+                .execute([position.0])?;
+        }
+        transaction.commit()
+    }
+
+    /// Makes the declared indexes, unless they are there: a file is filled without them, since an
+    /// index that grows row by row costs more than one made at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn build_indexes(&mut self) -> Result<(), ReadModelError> {
+        if !self.indexed {
+            self.try_build_indexes().map_err(|source| self.failed(source))?;
+            self.indexed = true;
+        }
+        Ok(())
+    }
+
+    fn try_build_indexes(&mut self) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for table in self.schema.tables() {
+            for index in &table.indexes {
+                transaction.execute_batch(&statements::create_index(table, index))?;
+            }
+        }
+        transaction.commit()
     }
 
     /// The first parked events of one stream, in order.
@@ -176,28 +240,9 @@ impl ReadModelFile {
     }
 }
 
-fn write(connection: &mut Connection, draft: &ReadModelDraft, commit: &Commit<'_>) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    for table in &draft.tables {
-        let mut put = transaction.prepare_cached(&table.statements.put)?;
-        let mut delete = transaction.prepare_cached(&table.statements.delete)?;
-        for change in table.changes.values() {
-            match change {
-                TableChange::Put(row) => put.execute(params_from_iter(row))?,
-                TableChange::Delete(key) => delete.execute(params_from_iter(key))?,
-            };
-        }
+fn execute<'a>(statement: &mut Statement<'_>, cells: impl Iterator<Item = Cell<'a>>) -> rusqlite::Result<()> {
+    for (place, cell) in cells.enumerate() {
+        statement.raw_bind_parameter(place + 1, cell)?;
     }
-    for letter in commit.parked {
-        dead_letter::put(&transaction, letter)?;
-    }
-    for position in commit.released {
-        dead_letter::delete(&transaction, *position)?;
-    }
-    if let Some(position) = commit.checkpoint {
-        transaction
-            .prepare_cached("UPDATE lantern_checkpoint SET position = ?, unfinished_runs = 0")?
-            .execute([position.0])?;
-    }
-    transaction.commit()
+    statement.raw_execute().map(drop)
 }
