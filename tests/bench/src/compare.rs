@@ -1,0 +1,155 @@
+//! The programs of the comparison, run in turn, round by round, each checked against the same rows.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use lantern::event_store::EventStore;
+
+use crate::history::{History, scratch};
+use crate::measure::measure;
+use crate::naive::NaiveHost;
+use crate::native::{Sdk, Serde, cached, upserts};
+use crate::pipelined::pipelined;
+use crate::replay::{Code, load_packages, plugin_host, replay};
+use crate::report::{Measured, Report};
+use crate::rows::RowsDigest;
+
+/// A program that can replay the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Program {
+    N1,
+    N2,
+    N2Sdk,
+    N3,
+    N3Sdk,
+    Serde,
+    Events,
+    Typed,
+    Naive,
+}
+
+impl Program {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::N1 => "N1: native, two upserts per event",
+            Self::N2 => "N2: native, row cache",
+            Self::N2Sdk => "N2 with the SDK's decoder",
+            Self::N3 => "N3: native, row cache, three threads",
+            Self::N3Sdk => "N3 with the SDK's decoder",
+            Self::Serde => "Lantern, plain serde",
+            Self::Events => "Lantern, `events!`",
+            Self::Typed => "Lantern, typed world",
+            Self::Naive => "naive plugin host",
+        }
+    }
+
+    /// The package of its plugin.
+    fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Serde => Some("orders-serde"),
+            Self::Events => Some("orders-events"),
+            Self::Typed => Some("orders-typed"),
+            _ => None,
+        }
+    }
+}
+
+/// What is compared.
+pub struct Comparison {
+    pub history: History,
+    pub rounds: usize,
+    pub programs: Vec<Program>,
+    /// Events for the naive host: it would take too long for all.
+    pub naive_events: u64,
+}
+
+/// Everything that is there before the clock starts.
+struct Ready<'a> {
+    comparison: &'a Comparison,
+    events: EventStore,
+    code: BTreeMap<Program, Code>,
+    naive: Option<NaiveHost>,
+}
+
+impl Comparison {
+    /// Runs every program once in each round, and checks the rows of each run.
+    ///
+    /// # Errors
+    /// When a program fails, or comes to other rows than the rest.
+    pub fn run(&self) -> anyhow::Result<Report> {
+        let ready = Ready::new(self)?;
+        let mut expected = BTreeMap::new();
+        for &program in &self.programs {
+            let count = self.events_of(program);
+            let folder = scratch()?;
+            let rows = folder.path().join("expected.db");
+            // Also brings the log into the page cache.
+            cached::<Serde>(&self.history.file(), &rows, count)?;
+            expected.insert(count, RowsDigest::of(&rows)?);
+        }
+        let measured =
+            |&program: &Program| Measured { name: program.label(), events: self.events_of(program), costs: Vec::new() };
+        let mut report = Report(self.programs.iter().map(measured).collect());
+        for round in 1..=self.rounds {
+            for (&program, measured) in self.programs.iter().zip(&mut report.0) {
+                let folder = scratch()?;
+                let (rows, cost) = measure(|| ready.run(program, folder.path()));
+                let found = RowsDigest::of(&rows?)?;
+                let expected = &expected[&measured.events];
+                ensure!(found == *expected, "{}: {found}; expected are {expected}", measured.name);
+                eprintln!(
+                    "round {round}: {}: {:.3} s, {:.3} s CPU",
+                    measured.name,
+                    cost.wall.as_secs_f64(),
+                    cost.cpu.as_secs_f64()
+                );
+                measured.costs.push(cost);
+            }
+        }
+        ready.events.close();
+        Ok(report)
+    }
+
+    fn events_of(&self, program: Program) -> u64 {
+        if program == Program::Naive { self.naive_events.min(self.history.events) } else { self.history.events }
+    }
+}
+
+impl<'a> Ready<'a> {
+    fn new(comparison: &'a Comparison) -> anyhow::Result<Self> {
+        let plugins: Vec<_> =
+            comparison.programs.iter().filter_map(|program| Some((*program, program.package()?))).collect();
+        let packages: Vec<_> = plugins.iter().map(|(_, package)| *package).collect();
+        let code = load_packages(&plugin_host()?, &packages)?;
+        let naive = if comparison.programs.contains(&Program::Naive) {
+            let files = lantern_tests::build_plugins(&["orders-naive"]);
+            Some(NaiveHost::new(&std::fs::read(&files[0])?)?)
+        } else {
+            None
+        };
+        let code = plugins.into_iter().map(|(program, _)| program).zip(code).collect();
+        Ok(Self { comparison, events: comparison.history.open()?, code, naive })
+    }
+
+    /// Replays into a new file below the folder, and answers which.
+    fn run(&self, program: Program, folder: &Path) -> anyhow::Result<PathBuf> {
+        let (log, rows) = (self.comparison.history.file(), folder.join("rows.db"));
+        let events = self.comparison.events_of(program);
+        match program {
+            Program::N1 => upserts(&log, &rows, events)?,
+            Program::N2 => cached::<Serde>(&log, &rows, events)?,
+            Program::N2Sdk => cached::<Sdk>(&log, &rows, events)?,
+            Program::N3 => pipelined::<Serde>(&log, &rows, events)?,
+            Program::N3Sdk => pipelined::<Sdk>(&log, &rows, events)?,
+            Program::Serde | Program::Events | Program::Typed => {
+                return Ok(replay(&self.events, std::slice::from_ref(&self.code[&program]), folder)?.remove(0));
+            }
+            Program::Naive => {
+                let host = self.naive.as_ref().expect("made for the program");
+                host.replay(&self.events, &rows, events)?;
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,83 @@
+//! Logs full of events, made once and kept below `target/bench/`: each is the data folder of a daemon.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use lantern::event_store::{EventStore, EventStoreOptions};
+use lantern_tests::workspace;
+
+use crate::workload::{EDITION, Pattern, Workload};
+
+/// Events of one import. Many, so that making the log does not wait for the disk.
+const IMPORT: usize = 20_000;
+
+/// A log with so many events of this pattern.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub folder: PathBuf,
+    pub events: u64,
+}
+
+impl History {
+    /// Finds the log, or makes it.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn of(pattern: Pattern, events: u64) -> anyhow::Result<Self> {
+        let folder = target().join(format!("{}-{events}-{EDITION}", pattern.name()));
+        let history = Self { folder, events };
+        if history.open().is_ok_and(|store| store.head().0 == events) {
+            return Ok(history);
+        }
+        eprintln!("making a log of {events} events ({})", pattern.name());
+        if history.folder.exists() {
+            fs::remove_dir_all(&history.folder)?;
+        }
+        fs::create_dir_all(&history.folder)?;
+        let store = history.open()?;
+        let mut workload = Workload::new(pattern).take(usize::try_from(events)?);
+        loop {
+            let batch: Vec<_> = workload.by_ref().take(IMPORT).collect();
+            if batch.is_empty() {
+                store.close();
+                return Ok(history);
+            }
+            store.import(batch)?;
+        }
+    }
+
+    /// The file of the log.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("events.db")
+    }
+
+    /// # Errors
+    /// When somebody else has the log open.
+    pub fn open(&self) -> anyhow::Result<EventStore> {
+        let options = EventStoreOptions {
+            max_events_per_append: IMPORT,
+            max_events_per_commit: IMPORT,
+            ..EventStoreOptions::default()
+        };
+        let store = EventStore::open(&self.file(), options);
+        store.with_context(|| format!("cannot open {}", self.file().display()))
+    }
+}
+
+/// Where the benchmark keeps what it makes.
+pub fn target() -> PathBuf {
+    workspace().join("target/bench")
+}
+
+/// A folder for one run, on the same disk as the logs.
+pub fn scratch() -> anyhow::Result<tempfile::TempDir> {
+    fs::create_dir_all(target())?;
+    Ok(tempfile::Builder::new().prefix("run-").tempdir_in(target())?)
+}
+
+/// The size of a file and of its write-ahead log.
+pub fn file_bytes(path: &Path) -> u64 {
+    let wal = PathBuf::from(format!("{}-wal", path.display()));
+    [path, &wal].iter().filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum()
+}
