@@ -17,6 +17,7 @@ mod instance;
 pub mod log;
 mod projection;
 mod read_model;
+mod same;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
@@ -44,6 +45,7 @@ pub mod __private {
     pub use crate::instance::{Instance, describe};
     pub use crate::log::{Level, report_panics, write};
     pub use crate::read_model::{ColumnDeclaration, HostRows, IndexDeclaration, TableDeclaration};
+    pub use crate::same::same;
 }
 
 /// Compiles the projection that the README shows.

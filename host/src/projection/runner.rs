@@ -244,7 +244,9 @@ impl Runner {
             Some(instance) => instance,
             empty => empty.insert(self.code.instantiate().map_err(Failure::Start)?),
         };
-        Ok(instance.apply(&self.batch, &mut self.draft)?)
+        let applied = instance.apply(&self.batch, &mut self.draft);
+        self.draft.end_reads();
+        Ok(applied?)
     }
 
     /// Takes the events of parked streams out of the batch: they wait behind the failed one.

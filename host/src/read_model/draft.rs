@@ -54,6 +54,7 @@ impl ReadModelDraft {
 
     /// Forgets every write.
     pub fn clear(&mut self) {
+        self.end_reads();
         self.changes = self.changes.emptied();
     }
 
@@ -63,6 +64,7 @@ impl ReadModelDraft {
 
     /// Hands the writes over to be committed. The draft shows them until [`Self::end_commit`].
     pub(super) fn begin_commit(&mut self) -> Arc<Changes> {
+        self.end_reads();
         let emptied = self.changes.emptied();
         let changes = Arc::new(std::mem::replace(&mut self.changes, emptied));
         self.committing = Some(Arc::clone(&changes));
@@ -71,7 +73,17 @@ impl ReadModelDraft {
 
     /// The commit under way is over, for good or not.
     pub(super) fn end_commit(&mut self) {
+        self.end_reads();
         self.committing = None;
+    }
+
+    /// Lets go of the snapshot that reads have shared since the last call: one for each read would
+    /// cost more than the read. As long as it is held, the file's write-ahead log cannot start over.
+    pub fn end_reads(&self) {
+        if let Some(reader) = self.reader.as_ref().filter(|reader| !reader.is_autocommit()) {
+            // Nothing was written: at worst the next read fails and says why.
+            let _ = reader.execute_batch("COMMIT");
+        }
     }
 
     /// The row with this primary key.
@@ -198,6 +210,9 @@ impl ReadModelDraft {
     fn select(&self, sql: &str, parameters: &[Cell<'_>], table: &Table) -> Result<Vec<Row>, ReadModelError> {
         let reader = self.attached()?;
         let query = || {
+            if reader.is_autocommit() {
+                reader.execute_batch("BEGIN")?;
+            }
             let mut statement = reader.prepare_cached(sql)?;
             let rows = statement.query_map(params_from_iter(parameters), |row| statements::read_row(row, table))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()

@@ -200,7 +200,7 @@ fn rows_of_a_commit_under_way_are_seen_before_and_after_it_lands() {
     draft.put("orders", order("2", "ann", 6.0)).expect("puts");
     commits.begin(&mut draft, Position(2)).expect("begins");
     draft.put("orders", order("2", "bob", 7.0)).expect("puts");
-    let mut seen = |draft: &mut ReadModelDraft| {
+    let seen = |draft: &mut ReadModelDraft| {
         let found = draft.find("orders", "orders_by_customer", &[text("ann")], 9).expect("finds");
         (draft.get("orders", &[text("1")]).expect("reads"), draft.get("orders", &[text("2")]).expect("reads"), found)
     };

@@ -5,6 +5,7 @@ use super::field::Field;
 use super::scan::Scanner;
 use super::{Payload, is_json};
 use crate::Error;
+use crate::same::same;
 
 /// Declares the events of a projection together with a decoder that is faster than serde's: it
 /// reads the data once and keeps only the declared fields.
@@ -58,7 +59,7 @@ macro_rules! events {
             fn decode(payload: $crate::Payload<$life>) -> ::core::result::Result<Self, $crate::Error> {
                 $(
                     let name = const { $crate::__private::event_name(&[$($event_type,)? stringify!($variant)]) };
-                    if payload.event_type == name {
+                    if $crate::__private::same(payload.event_type.as_bytes(), name.as_bytes()) {
                         return $crate::events!(
                             @decode payload $name $variant $({ $($field [$($key)?] $type),* })?
                         );
@@ -80,7 +81,7 @@ macro_rules! events {
             |key, scanner| {
                 $(
                     let name = const { $crate::__private::event_name(&[$($key,)? stringify!($field)]) };
-                    if key == name {
+                    if $crate::__private::same(key.as_bytes(), name.as_bytes()) {
                         return scanner.fill(&mut $field, name);
                     }
                 )*
@@ -116,7 +117,7 @@ pub fn scan_object<'a>(
     on_field: impl FnMut(&str, &mut Scanner<'a>) -> Scanned<()>,
 ) -> Result<(), Error> {
     // Almost always it is exactly this.
-    if payload.content_type != "application/json" && !is_json(payload.content_type) {
+    if !same(payload.content_type.as_bytes(), b"application/json") && !is_json(payload.content_type) {
         let event_type = payload.event_type;
         return Err(Error::new(format_args!("{event_type}: invalid type: byte array, expected {expected}")));
     }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use super::{ColumnType, Value};
+use crate::same::same;
 
 /// The tags of the flush buffer; `wit/worlds.wit` describes it.
 pub const NULL: u8 = 0;
@@ -40,6 +41,10 @@ pub trait KeyColumn: Column + Ord {
     type Borrowed<'k>: Copy + Debug + Hash + Ord;
 
     fn borrowed(&self) -> Self::Borrowed<'_>;
+    /// Whether this is the key, as the table's rows are compared with what is looked up.
+    fn is<'k>(&'k self, key: Self::Borrowed<'k>) -> bool {
+        self.borrowed() == key
+    }
     fn owned(key: Self::Borrowed<'_>) -> Self;
     fn value(key: Self::Borrowed<'_>) -> Value;
 }
@@ -121,6 +126,11 @@ macro_rules! bytes_column {
 
             fn borrowed(&self) -> &$borrowed {
                 self
+            }
+
+            #[inline]
+            fn is<'k>(&'k self, key: &'k $borrowed) -> bool {
+                same(self.as_ref(), key.as_ref())
             }
 
             fn owned(key: &$borrowed) -> Self {

@@ -184,7 +184,8 @@ macro_rules! table {
             }
 
             fn has_key(&self, key: Self::Key<'_>) -> bool {
-                self.key() == key
+                let ($($key),+) = key;
+                true $(&& $crate::KeyColumn::is(&self.$key, $key))+
             }
 
             fn key_values(key: Self::Key<'_>) -> ::std::vec::Vec<$crate::Value> {
