@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::event::{NewEvent, Position, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
+use scan_reader::ScanReader;
 use writer::{Answer, Job, Shared, Writer};
 
 mod append;
@@ -28,6 +29,8 @@ mod open;
 mod read;
 mod read_ahead;
 mod repeat;
+mod scan_reader;
+mod shared_scan;
 mod stream;
 mod validate;
 mod values;
@@ -37,6 +40,7 @@ pub use error::{AppendError, EventStoreError};
 pub use head::Waker;
 pub use read::LogReader;
 pub use read_ahead::ReadAhead;
+pub use scan_reader::Scanned;
 pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };
@@ -146,6 +150,14 @@ impl EventStore {
     /// When the file cannot be opened.
     pub fn reader(&self) -> Result<LogReader, EventStoreError> {
         LogReader::open(&self.inner.shared.path, self.inner.log_id)
+    }
+
+    /// A reader for a long part of the log, which shares what it reads with others that are near.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or the machine gives no thread.
+    pub fn read_ahead(&self) -> Result<ReadAhead, EventStoreError> {
+        ReadAhead::new(ScanReader::new(self.reader()?, Arc::clone(&self.inner.shared)))
     }
 
     /// The position of the newest event; 0 when there is none.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 mod builds;
 mod commits;
@@ -84,7 +85,7 @@ pub struct Description {
     /// Another number than the active one asks for a replay into a new read model.
     pub read_model_version: u32,
     /// At least one.
-    pub interests: Vec<Interest>,
+    pub interests: Arc<[Interest]>,
     pub schema: Schema,
 }
 

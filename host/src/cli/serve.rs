@@ -123,6 +123,7 @@ fn events(config: &config::Events) -> EventStoreOptions {
         max_page_bytes: config.max_page_bytes,
         cache_mib: config.cache_mib,
         max_idle_readers: config.max_idle_readers,
+        shared_scan_mib: config.shared_scan_mib,
     }
 }
 

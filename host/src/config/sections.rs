@@ -83,6 +83,7 @@ pub struct Events {
     pub max_page_bytes: usize,
     pub cache_mib: u32,
     pub max_idle_readers: usize,
+    pub shared_scan_mib: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +182,7 @@ impl Default for Events {
             max_page_bytes: 16 << 20,
             cache_mib: 64,
             max_idle_readers: 4,
+            shared_scan_mib: 64,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct EventKind {
 
 /// Recorded events in the order of their positions, stored by column in the layout of the WIT
 /// record `event-batch`, where every column is described.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBatch {
     pub positions: Vec<u64>,
     pub versions: Vec<u64>,
@@ -96,10 +96,9 @@ impl EventBatch {
     /// When `index` is not below [`EventBatch::len`].
     pub fn get(&self, index: usize) -> EventRef<'_> {
         let ends = &self.ends[3 * index..3 * index + 3];
-        let start = if index == 0 { 0 } else { self.ends[3 * index - 1] };
         EventRef {
             id: Uuid::from_slice(&self.ids[16 * index..16 * index + 16]).expect("an id has 16 bytes"),
-            stream: self.utf8(start..ends[0]),
+            stream: self.utf8(self.text_start(index)..ends[0]),
             version: StreamVersion(self.versions[index]),
             position: Position(self.positions[index]),
             kind: &self.kind_table[self.kinds[index] as usize],
@@ -123,6 +122,44 @@ impl EventBatch {
             }
         }
         kept
+    }
+
+    /// Fills `selected`, which is emptied first, with the events of some kinds and with these kinds. `wanted` has an
+    /// answer for each of the kind table.
+    pub fn select_kinds(&self, wanted: &[bool], selected: &mut Self) {
+        selected.clear();
+        let mut places = Vec::with_capacity(wanted.len());
+        for (kind, wanted) in self.kind_table.iter().zip(wanted) {
+            places.push(selected.kind_table.len() as u32);
+            selected.kind_table.extend(wanted.then(|| kind.clone()));
+        }
+        let mut end = 0;
+        for run in self.kinds.chunk_by(|a, b| wanted[*a as usize] == wanted[*b as usize]) {
+            let start = end;
+            end += run.len();
+            if wanted[run[0] as usize] {
+                selected.kinds.extend(run.iter().map(|kind| places[*kind as usize]));
+                selected.push_all_but_kinds(self, start..end);
+            }
+        }
+    }
+
+    /// Adds some of the events of a batch whose text, so far, is no shorter than that of this one.
+    fn push_all_but_kinds(&mut self, from: &Self, events: Range<usize>) {
+        self.positions.extend_from_slice(&from.positions[events.clone()]);
+        self.versions.extend_from_slice(&from.versions[events.clone()]);
+        self.times.extend_from_slice(&from.times[events.clone()]);
+        self.schema_versions.extend_from_slice(&from.schema_versions[events.clone()]);
+        self.ids.extend_from_slice(&from.ids[16 * events.start..16 * events.end]);
+        let (start, end) = (from.text_start(events.start), from.text_start(events.end));
+        let shift = start - self.text.len() as u32;
+        self.ends.extend(from.ends[3 * events.start..3 * events.end].iter().map(|end| end - shift));
+        self.text.extend_from_slice(&from.text[start as usize..end as usize]);
+    }
+
+    /// Where the text of the event at `index` begins.
+    fn text_start(&self, index: usize) -> u32 {
+        if index == 0 { 0 } else { self.ends[3 * index - 1] }
     }
 
     /// The bytes that the columns of the batch take.
@@ -190,6 +227,31 @@ mod tests {
         assert_eq!((event.stream, event.position, event.data), ("order-2", Position(2), &b"{\"n\":1}"[..]));
         assert_eq!((event.metadata, event.id), ("{}", Uuid::from_u128(2)));
         assert_eq!(event.to_recorded().event_type, "Placed");
+    }
+
+    #[test]
+    fn events_of_some_kinds_come_out_as_if_they_had_been_pushed_alone() {
+        let kinds = ["Placed", "Paid", "Shipped"].map(|event_type| EventKind {
+            category: "order".into(),
+            event_type: event_type.into(),
+            content_type: super::super::JSON.into(),
+        });
+        let template = batch();
+        let filled = |wanted: [bool; 3]| {
+            let mut batch = EventBatch::default();
+            for (n, place) in (1..).zip([0, 0, 1, 2, 2, 1, 0, 2, 1, 1]).filter(|(_, place)| wanted[*place]) {
+                let stream = format!("order-{}", n * n);
+                let kind = batch.kind_index(&kinds[place]);
+                let event = EventRef { stream: &stream, position: Position(n), kind: &kinds[place], ..template.get(0) };
+                batch.push(event, kind);
+            }
+            batch
+        };
+        let mut selected = batch();
+        for wanted in (0..8).map(|bits| [bits & 1 > 0, bits & 2 > 0, bits & 4 > 0]) {
+            filled([true; 3]).select_kinds(&wanted, &mut selected);
+            assert_eq!(selected, filled(wanted), "{wanted:?}");
+        }
     }
 
     #[test]

@@ -2,90 +2,89 @@
 //! something is read, never what: events do not change, so a full batch read early is the same as
 //! one read late.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::{EventStoreError, LogReader, ReadLimit};
+use super::scan_reader::{Request, ScanReader, Scanned};
+use super::{EventStoreError, ReadLimit};
 use crate::event::{EventBatch, Interest, Position};
 
-/// A [`LogReader`] with a thread that is one batch ahead of whoever reads a long part of the log.
+/// Reads a long part of the log, with a thread that is one batch ahead of whoever uses it.
 /// The thread ends when this is dropped.
 pub struct ReadAhead {
     /// Gone while a batch is read ahead.
-    reader: Option<LogReader>,
+    reader: Option<ScanReader>,
     under_way: Option<Request>,
     requests: SyncSender<Job>,
     answers: Receiver<(Job, Answer)>,
     /// A batch whose memory can be used again.
-    spare: EventBatch,
-}
-
-#[derive(Clone, PartialEq)]
-struct Request {
-    after: Position,
-    interests: Vec<Interest>,
-    limit: ReadLimit,
+    spare: Arc<EventBatch>,
 }
 
 struct Job {
-    reader: LogReader,
+    reader: ScanReader,
     request: Request,
-    batch: EventBatch,
+    batch: Arc<EventBatch>,
 }
 
-type Answer = Result<Position, EventStoreError>;
+type Answer = Result<Scanned, EventStoreError>;
 
 impl ReadAhead {
     /// Starts the thread, which waits until there is something to read ahead.
     ///
     /// # Errors
     /// When the machine gives no thread.
-    pub fn new(reader: LogReader) -> Result<Self, EventStoreError> {
+    pub(super) fn new(reader: ScanReader) -> Result<Self, EventStoreError> {
         let (requests, inbox) = sync_channel::<Job>(1);
         let (outbox, answers) = sync_channel(1);
         std::thread::Builder::new().name("read ahead".to_owned()).spawn(move || {
             while let Ok(mut job) = inbox.recv() {
-                let Request { after, interests, limit } = &job.request;
-                let answer = job.reader.read_after(*after, interests, *limit, &mut job.batch);
+                let answer = job.reader.read_after(&job.request, &mut job.batch);
                 if outbox.send((job, answer)).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { reader: Some(reader), under_way: None, requests, answers, spare: EventBatch::default() })
+        Ok(Self { reader: Some(reader), under_way: None, requests, answers, spare: Arc::default() })
     }
 
-    /// As [`LogReader::read_after`]. When the batch is full, the next one is read while the caller
-    /// works on this one.
+    /// Replaces the batch by events after a position that one of the interests selects, in the order of their
+    /// positions. It is empty only at the end of the log, and within the limit, but need not reach it. The next
+    /// batch is read while the caller works on this one.
     ///
     /// # Errors
-    /// As [`LogReader::read_after`].
+    /// As [`super::LogReader::read_after`].
     pub fn read_after(
         &mut self,
         after: Position,
-        interests: &[Interest],
+        interests: &Arc<[Interest]>,
         limit: ReadLimit,
-        batch: &mut EventBatch,
-    ) -> Result<Position, EventStoreError> {
-        let wanted = Request { after, interests: interests.to_vec(), limit };
+        batch: &mut Arc<EventBatch>,
+    ) -> Result<Scanned, EventStoreError> {
+        let wanted = Request { after, interests: Arc::clone(interests), limit };
         let answer = match self.finish()? {
             Some((request, answer)) if request == wanted => {
                 std::mem::swap(batch, &mut self.spare);
                 answer
             }
-            _ => self.reader()?.read_after(after, interests, limit, batch),
+            _ => self.reader()?.read_after(&wanted, batch),
         };
-        let scanned_to = answer?;
-        if batch.len() == limit.events {
-            self.begin(Request { after: scanned_to, ..wanted })?;
+        let scanned = answer?;
+        if !scanned.at_end {
+            self.begin(Request { after: scanned.to, ..wanted })?;
         }
-        Ok(scanned_to)
+        Ok(scanned)
     }
 
-    /// As [`LogReader::read_positions`].
+    /// As [`super::LogReader::read_positions`].
     ///
     /// # Errors
-    /// As [`LogReader::read_positions`].
-    pub fn read_positions(&mut self, positions: &[Position], batch: &mut EventBatch) -> Result<(), EventStoreError> {
+    /// As [`super::LogReader::read_positions`].
+    pub fn read_positions(
+        &mut self,
+        positions: &[Position],
+        batch: &mut Arc<EventBatch>,
+    ) -> Result<(), EventStoreError> {
         self.finish()?;
         self.reader()?.read_positions(positions, batch)
     }
@@ -110,7 +109,7 @@ impl ReadAhead {
         Ok(Some((job.request, answer)))
     }
 
-    fn reader(&mut self) -> Result<&mut LogReader, EventStoreError> {
+    fn reader(&mut self) -> Result<&mut ScanReader, EventStoreError> {
         self.reader.as_mut().ok_or_else(ended)
     }
 }
@@ -128,6 +127,10 @@ mod tests {
 
     const THREE: ReadLimit = ReadLimit { events: 3, bytes: usize::MAX };
 
+    fn everything() -> Arc<[Interest]> {
+        [Interest::everything()].into()
+    }
+
     fn ten_events() -> Fixture {
         let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=10)).unwrap();
@@ -135,15 +138,15 @@ mod tests {
     }
 
     fn positions(ahead: &mut ReadAhead, after: u64, limit: ReadLimit) -> (Vec<u64>, u64) {
-        let mut batch = EventBatch::default();
-        let scanned_to = ahead.read_after(Position(after), &[Interest::everything()], limit, &mut batch).unwrap();
-        (batch.positions, scanned_to.0)
+        let mut batch = Arc::default();
+        let scanned = ahead.read_after(Position(after), &everything(), limit, &mut batch).unwrap();
+        (batch.positions.clone(), scanned.to.0)
     }
 
     #[test]
     fn batch_after_batch_comes_as_without_reading_ahead() {
         let fixture = ten_events();
-        let mut ahead = ReadAhead::new(fixture.store.reader().unwrap()).unwrap();
+        let mut ahead = fixture.store.read_ahead().unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 3, THREE), (vec![4, 5, 6], 6));
         assert_eq!(positions(&mut ahead, 6, THREE), (vec![7, 8, 9], 9));
@@ -154,13 +157,14 @@ mod tests {
     #[test]
     fn whoever_goes_back_or_asks_otherwise_gets_what_was_asked_for() {
         let fixture = ten_events();
-        let mut ahead = ReadAhead::new(fixture.store.reader().unwrap()).unwrap();
+        let mut ahead = fixture.store.read_ahead().unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 3, ReadLimit { events: 1, ..THREE }), (vec![4], 4));
-        let mut batch = EventBatch::default();
-        let nothing = [Interest { category: Some("cart".into()), event_types: vec![] }];
-        assert_eq!(ahead.read_after(Position(4), &nothing, THREE, &mut batch).unwrap(), Position(10));
+        let mut batch = Arc::default();
+        let nothing = [Interest { category: Some("cart".into()), event_types: vec![] }].into();
+        let scanned = ahead.read_after(Position(4), &nothing, THREE, &mut batch).unwrap();
+        assert_eq!(scanned, Scanned { to: Position(10), at_end: true });
         assert!(batch.is_empty());
         ahead.read_positions(&[Position(9)], &mut batch).unwrap();
         assert_eq!(batch.positions, [9]);
@@ -170,7 +174,7 @@ mod tests {
     fn an_event_that_came_after_the_read_ahead_is_not_missed() {
         let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=3)).unwrap();
-        let mut ahead = ReadAhead::new(fixture.store.reader().unwrap()).unwrap();
+        let mut ahead = fixture.store.read_ahead().unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         // The batch that is read ahead is empty, or has this event already.
         fixture.store.append(request("order-1", [4])).unwrap();
@@ -184,10 +188,9 @@ mod tests {
         let fixture = ten_events().reopened_after(|connection| {
             connection.execute("UPDATE events SET time = time + 1 WHERE position = 5", []).unwrap();
         });
-        let mut ahead = ReadAhead::new(fixture.store.reader().unwrap()).unwrap();
+        let mut ahead = fixture.store.read_ahead().unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
-        let everything = [Interest::everything()];
-        let error = ahead.read_after(Position(3), &everything, THREE, &mut EventBatch::default()).unwrap_err();
+        let error = ahead.read_after(Position(3), &everything(), THREE, &mut Arc::default()).unwrap_err();
         assert!(matches!(error, EventStoreError::Corrupt { position: Position(5), .. }), "{error}");
     }
 }

@@ -22,6 +22,8 @@ pub struct EventStoreOptions {
     pub cache_mib: u32,
     /// Readers kept open for reads of streams.
     pub max_idle_readers: usize,
+    /// MiB of events kept for projections that are behind others; with 0 each reads for itself.
+    pub shared_scan_mib: usize,
 }
 
 impl Default for EventStoreOptions {
@@ -35,6 +37,7 @@ impl Default for EventStoreOptions {
             max_page_bytes: 16 << 20,
             cache_mib: 64,
             max_idle_readers: 4,
+            shared_scan_mib: 64,
         }
     }
 }
@@ -88,7 +91,7 @@ pub enum Direction {
 }
 
 /// How much a read returns. A single event is returned whatever its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReadLimit {
     /// At least 1; 0 counts as 1.
     pub events: usize,
@@ -103,6 +106,10 @@ pub struct EventStoreStats {
     pub commits: u64,
     /// Appends that expected another version of their stream.
     pub conflicts: u64,
+    /// Batches of the whole log that projections have read.
+    pub batches_read: u64,
+    /// Batches that a projection took over from another one instead of reading them.
+    pub batches_shared: u64,
 }
 
 impl From<Outcome> for Appended {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{Appender, Failure, Outcome, Tail, Work};
 use super::head::Head;
+use super::shared_scan::SharedScan;
 use super::{AppendError, EventStoreOptions, EventStoreStats};
 
 /// Beyond this the write-ahead log is written back even if readers have to be waited for.
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub head: Head,
     /// Why the writer stopped for good.
     pub stopped: OnceLock<String>,
+    pub scan: SharedScan,
     events_appended: AtomicU64,
     commits: AtomicU64,
     conflicts: AtomicU64,
@@ -41,13 +43,16 @@ pub(super) struct Shared {
 impl Shared {
     pub fn new(path: &Path, options: EventStoreOptions, head: Head) -> Self {
         let (events_appended, commits, conflicts) = Default::default();
-        Self { path: path.to_owned(), options, head, stopped: OnceLock::new(), events_appended, commits, conflicts }
+        let (path, stopped) = (path.to_owned(), OnceLock::new());
+        let scan = SharedScan::new(options.shared_scan_mib << 20);
+        Self { path, options, head, stopped, scan, events_appended, commits, conflicts }
     }
 
     pub fn stats(&self) -> EventStoreStats {
         let [events_appended, commits, conflicts] =
             [&self.events_appended, &self.commits, &self.conflicts].map(|count| count.load(Ordering::Relaxed));
-        EventStoreStats { events_appended, commits, conflicts }
+        let [batches_read, batches_shared] = self.scan.counts();
+        EventStoreStats { events_appended, commits, conflicts, batches_read, batches_shared }
     }
 
     /// Why a job cannot be queued any more.
@@ -276,7 +281,7 @@ mod tests {
         for (outcome, position) in outcomes.into_iter().zip(1..) {
             assert_eq!(outcome.blocking_recv().unwrap().unwrap().last_position, Position(position));
         }
-        assert_eq!(shared.stats(), EventStoreStats { events_appended: 10, commits: 2, conflicts: 0 });
+        assert_eq!(shared.stats(), EventStoreStats { events_appended: 10, commits: 2, ..EventStoreStats::default() });
     }
 
     #[test]

@@ -128,6 +128,8 @@ fn render(app: &App) -> String {
         (metric::APPENDED, "Events appended since the daemon started.", stats.events_appended),
         (metric::COMMITS, "Commits of the log; appends that come together share one.", stats.commits),
         (metric::CONFLICTS, "Appends that expected another version of their stream.", stats.conflicts),
+        (metric::BATCHES_READ, "Batches of the whole log that projections read.", stats.batches_read),
+        (metric::BATCHES_SHARED, "Batches that a projection took over from another.", stats.batches_shared),
     ] {
         text.header(name, "counter", help);
         text.sample(name, "", count);

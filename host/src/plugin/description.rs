@@ -22,7 +22,7 @@ pub(super) fn check(described: guest::ProjectionDescription) -> Result<Descripti
     check_interests(&interests).map_err(|error| refused(error.0))?;
     let tables = described.tables.into_iter().map(table).collect();
     let schema = Schema::new(tables).map_err(|error| refused(error.to_string()))?;
-    Ok(Description { name, read_model_version: described.read_model_version, interests, schema })
+    Ok(Description { name, read_model_version: described.read_model_version, interests: interests.into(), schema })
 }
 
 fn check_interests(interests: &[Interest]) -> Result<(), Invalid> {

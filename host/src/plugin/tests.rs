@@ -113,7 +113,7 @@ fn a_typed_module_without_metadata_reads_and_writes_rows() {
     let LoadedPlugin::Projection { code, .. } = loaded;
     let description = code.description();
     assert_eq!((description.name.as_str(), description.read_model_version), ("counts", 7));
-    assert_eq!(description.interests, [crate::event::Interest::everything()]);
+    assert_eq!(*description.interests, [crate::event::Interest::everything()]);
     assert_eq!(description.schema.tables()[0].indexes[0].name, "by_n");
     assert_eq!(*code.digest(), digest(&bytes));
 

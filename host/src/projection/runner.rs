@@ -42,7 +42,7 @@ pub struct Runner {
     // The draft's reader closes before the writer, which then tidies the file up.
     pub(super) draft: ReadModelDraft,
     pub(super) commits: WriteBehind,
-    pub(super) batch: EventBatch,
+    pub(super) batch: Arc<EventBatch>,
     pub(super) parked_streams: HashSet<String>,
     pub(super) instance: Option<Box<dyn Projection>>,
     /// Dead letters that go into the next commit.
@@ -92,9 +92,9 @@ impl Runner {
             parked_streams: model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect(),
             isolating: (checkpoint.unfinished_runs >= options.unfinished_runs).then_some(1),
             unfinished_runs: checkpoint.unfinished_runs,
-            log: ReadAhead::new(events.reader()?)?,
+            log: events.read_ahead()?,
             draft: model.draft(options.draft_bytes)?,
-            batch: EventBatch::default(),
+            batch: Arc::default(),
             instance: None,
             parking: Vec::new(),
             dead_letters: failed + waiting,
@@ -154,10 +154,10 @@ impl Runner {
         let events = self.isolating.unwrap_or(self.options.batch_events);
         let limit = ReadLimit { events, bytes: self.options.batch_bytes };
         let code = Arc::clone(&self.code);
-        let scanned_to = self.log.read_after(self.read_to, &code.description().interests, limit, &mut self.batch)?;
+        let scanned = self.log.read_after(self.read_to, &code.description().interests, limit, &mut self.batch)?;
         let read = self.batch.len();
         if read == 0 {
-            self.read_to = scanned_to;
+            self.read_to = scanned.to;
             self.note_commit(true)?;
             let unwritten = self.read_to.0 - self.checkpoint.0;
             if self.uncommitted_events > 0 || unwritten >= self.options.checkpoint_events {
@@ -170,12 +170,12 @@ impl Runner {
         self.uncommitted_events += read;
         self.divert_parked_streams()?;
         if self.isolating == Some(1) {
-            return self.step_alone(scanned_to);
+            return self.step_alone(scanned.to);
         }
         let pending = if self.batch.is_empty() { Pending::default() } else { self.apply()? };
-        self.read_to = scanned_to;
-        // A short batch is the end of the log for now: whoever waits for these rows gets them.
-        if read < events || self.isolating.is_some() {
+        self.read_to = scanned.to;
+        // At the end of the log, whoever waits for these rows gets them.
+        if scanned.at_end || self.isolating.is_some() {
             self.commit()?;
             self.widen();
         } else if self.is_full(pending) {
@@ -260,7 +260,7 @@ impl Runner {
             .collect();
         if !waiting.is_empty() {
             let parked = &self.parked_streams;
-            self.batch = self.batch.filtered(|event| !parked.contains(event.stream));
+            self.batch = Arc::new(self.batch.filtered(|event| !parked.contains(event.stream)));
         }
         waiting.into_iter().try_for_each(|letter| self.park(letter))
     }

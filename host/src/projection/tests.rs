@@ -50,7 +50,7 @@ impl Counting {
         let description = Description {
             name: "counting".parse().expect("a name"),
             read_model_version: 1,
-            interests: vec![Interest::everything()],
+            interests: [Interest::everything()].into(),
             schema: Schema::new(vec![table]).expect("sound"),
         };
         Self { description, digest: ComponentDigest(digest.into()), verdict, metered: verdict }
