@@ -67,6 +67,7 @@ pub mod metric {
     pub const APPENDED: &str = "lantern_events_appended_total";
     pub const COMMITS: &str = "lantern_log_commits_total";
     pub const CONFLICTS: &str = "lantern_append_conflicts_total";
+    pub const SEALED: &str = "lantern_log_sealed_events";
     pub const LOG_WRITABLE: &str = "lantern_log_writable";
     pub const POSITION: &str = "lantern_projection_position";
     pub const LAG: &str = "lantern_projection_lag_events";

@@ -123,6 +123,10 @@ fn events(config: &config::Events) -> EventStoreOptions {
         max_page_bytes: config.max_page_bytes,
         cache_mib: config.cache_mib,
         max_idle_readers: config.max_idle_readers,
+        seal: config.seal,
+        seal_after_events: config.seal_after_events,
+        segment_events: config.segment_events,
+        segment_bytes: config.segment_bytes,
     }
 }
 

@@ -83,6 +83,10 @@ pub struct Events {
     pub max_page_bytes: usize,
     pub cache_mib: u32,
     pub max_idle_readers: usize,
+    pub seal: bool,
+    pub seal_after_events: u64,
+    pub segment_events: usize,
+    pub segment_bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,6 +184,10 @@ impl Default for Events {
             max_page_bytes: 16 << 20,
             cache_mib: 64,
             max_idle_readers: 4,
+            seal: false,
+            seal_after_events: 100_000,
+            segment_events: 500,
+            segment_bytes: 4 << 20,
         }
     }
 }

@@ -22,6 +22,14 @@ pub struct EventStoreOptions {
     pub cache_mib: u32,
     /// Readers kept open for reads of streams.
     pub max_idle_readers: usize,
+    /// Whether old events are packed into segments. Segments are read all the same when not.
+    pub seal: bool,
+    /// The newest events, so many, are never sealed.
+    pub seal_after_events: u64,
+    /// Events of one segment.
+    pub segment_events: usize,
+    /// Bytes of events after which a segment ends.
+    pub segment_bytes: usize,
 }
 
 impl Default for EventStoreOptions {
@@ -35,6 +43,10 @@ impl Default for EventStoreOptions {
             max_page_bytes: 16 << 20,
             cache_mib: 64,
             max_idle_readers: 4,
+            seal: false,
+            seal_after_events: 100_000,
+            segment_events: 500,
+            segment_bytes: 4 << 20,
         }
     }
 }
@@ -103,6 +115,8 @@ pub struct EventStoreStats {
     pub commits: u64,
     /// Appends that expected another version of their stream.
     pub conflicts: u64,
+    /// Events that are packed in segments, of all that there are.
+    pub sealed_events: u64,
 }
 
 impl From<Outcome> for Appended {
