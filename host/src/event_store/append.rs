@@ -142,7 +142,7 @@ impl Appender {
             Work::Import(events) => self.import(connection, events),
             Work::Seal(sealing) => {
                 replace_rows(connection, sealing)?;
-                self.sealed.get_or_insert_default();
+                self.sealed.get_or_insert_default().grown();
                 Ok(Outcome::default())
             }
         }

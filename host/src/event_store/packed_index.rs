@@ -49,14 +49,20 @@ impl Map {
     /// The entries from one key to another, both included; at most `max` of them.
     pub fn find(self, connection: &Connection, from: Key, to: Key, max: usize) -> rusqlite::Result<Vec<Entry>> {
         let mut found = Vec::new();
-        let mut start = Some(from);
-        while let Some(key) = start.filter(|start| *start <= to && found.len() < max) {
-            let (_, entries) = self.leaf(connection, key)?.unwrap_or_default();
+        let mut start = from;
+        loop {
+            let (_, entries) = self.leaf(connection, start)?.unwrap_or_default();
             let wanted = entries.iter().filter(|(key, _)| (from..=to).contains(key));
             found.extend(wanted.take(max - found.len()));
-            start = self.next_start(connection, key)?;
+            let is_past = entries.last().is_some_and(|(key, _)| *key > to);
+            if is_past || start == to || found.len() >= max {
+                return Ok(found);
+            }
+            match self.next_start(connection, start)? {
+                Some(next) if next <= to => start = next,
+                _ => return Ok(found),
+            }
         }
-        Ok(found)
     }
 
     /// The last entry before or at a key.

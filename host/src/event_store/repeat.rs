@@ -19,10 +19,9 @@ pub(super) struct Place {
 /// The first result of an append whose events are all in the log already; `None` when none is.
 pub(super) fn earlier_outcome(
     connection: &Connection,
-    sealed: Option<&mut Segments>,
+    mut sealed: Option<&mut Segments>,
     request: &AppendRequest,
 ) -> Result<Option<Outcome>, Failure> {
-    let mut sealed = sealed;
     let mut places = Vec::new();
     for event in &request.events {
         places.extend(place_of(connection, sealed.as_deref_mut(), event.id)?.map(|place| (event.id, place)));

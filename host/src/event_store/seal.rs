@@ -110,22 +110,9 @@ impl Sealer {
         let thread = std::thread::Builder::new().name("seal events".to_owned()).spawn({
             let (stopping, waker) = (Arc::clone(&stopping), Arc::clone(&waker));
             move || {
-                while !stopping.load(Ordering::Relaxed) {
-                    let start = Instant::now();
-                    let pause = match steps.step() {
-                        // The writer is for others at least half of the time.
-                        Ok(true) => start.elapsed(),
-                        Ok(false) => PAUSE,
-                        Err(NotSealed::Closed) => return,
-                        Err(error) if error.is_transient() => {
-                            tracing::warn!(%error, "old events were not sealed; this is tried again");
-                            PAUSE_AFTER_FAILURE
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "old events were not sealed; they stay as they are until Lantern is started again");
-                            return;
-                        }
-                    };
+                while !stopping.load(Ordering::Relaxed)
+                    && let Some(pause) = steps.step_and_pause()
+                {
                     waker.wait(pause);
                 }
             }
@@ -158,6 +145,26 @@ impl Steps {
     pub fn new(reader: LogReader, queue: mpsc::Sender<Job>, shared: Arc<Shared>) -> Self {
         let (batch, unpacked, segment) = Default::default();
         Self { reader, queue, shared, batch, unpacked, segment }
+    }
+
+    /// Seals one segment, if there is one to seal. Answers how long to wait until the next; `None` when
+    /// there will be none.
+    fn step_and_pause(&mut self) -> Option<Duration> {
+        let start = Instant::now();
+        match self.step() {
+            // The writer is for others at least half of the time.
+            Ok(true) => Some(start.elapsed()),
+            Ok(false) => Some(PAUSE),
+            Err(NotSealed::Closed) => None,
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "old events were not sealed; this is tried again");
+                Some(PAUSE_AFTER_FAILURE)
+            }
+            Err(error) => {
+                tracing::error!(%error, "old events were not sealed; they stay as they are until Lantern is started again");
+                None
+            }
+        }
     }
 
     /// Seals one segment. Answers whether there was one to seal.

@@ -35,6 +35,8 @@ pub(super) struct Segments {
     /// The one used last is the last.
     kept: Vec<Segment>,
     zstd: Decompressor<'static>,
+    /// The highest key of a sealed id. Most new ids are above it and need no look at the index.
+    highest_id: Option<Key>,
 }
 
 /// An event with this id.
@@ -80,9 +82,22 @@ impl Segments {
         unpacked.map_err(|what| Unreadable::Damaged { position: first_position, what })
     }
 
+    /// To be called when another segment was sealed.
+    pub fn grown(&mut self) {
+        self.highest_id = None;
+    }
+
     /// The sealed event with this id.
     pub fn find_id(&mut self, connection: &Connection, id: Uuid) -> Result<Option<Found>, Unreadable> {
         let key = key_of(id);
+        let highest = match self.highest_id {
+            Some(highest) => highest,
+            None => Map::Ids.last(connection, (i64::MAX as u64, 0))?.map_or((0, 0), |(key, _)| key),
+        };
+        self.highest_id = Some(highest);
+        if key > highest {
+            return Ok(None);
+        }
         for (_, first_position) in Map::Ids.find(connection, key, key, usize::MAX)? {
             let segment = self.at(connection, first_position)?;
             if let Some(index) = segment.ids.chunks_exact(16).position(|known| known == id.as_bytes()) {
@@ -108,12 +123,12 @@ fn packed<'a>(row: &'a Row<'_>) -> rusqlite::Result<PackedRef<'a>> {
 }
 
 /// Stands for an id in the index. Ids that tell the time are near each other when they were made at
-/// about the same time, so that few leaves change; the rest of the key is a hash, because many may
-/// have been made at one moment.
+/// about the same time, so that few leaves change, and above all others; the rest of the key is a hash,
+/// because many may have been made at one moment.
 pub(super) fn key_of(id: Uuid) -> Key {
     let hash = checksum::of_id(id);
     let milliseconds = id.as_u64_pair().0 >> 16;
-    let place = if id.get_version_num() == 7 { milliseconds >> 10 } else { hash >> 32 };
+    let place = if id.get_version_num() == 7 { 1 << 32 | milliseconds >> 10 } else { hash >> 32 };
     (place, hash & 0x0fff_ffff)
 }
 
