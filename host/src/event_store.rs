@@ -15,6 +15,7 @@ use crate::event::{NewEvent, Position, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
+use seal::Sealer;
 use writer::{Answer, Job, Shared, Writer};
 
 mod append;
@@ -26,10 +27,14 @@ mod fixture;
 mod head;
 mod kinds;
 mod open;
+mod packed_index;
 mod read;
 mod read_ahead;
 mod repeat;
 mod scan_reader;
+mod seal;
+mod sealed;
+mod segment;
 mod shared_scan;
 mod stream;
 mod validate;
@@ -57,6 +62,8 @@ struct Inner {
     /// `None` when closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// `None` when closed, or when nothing is to be sealed.
+    sealer: Mutex<Option<Sealer>>,
     idle_readers: Mutex<Vec<LogReader>>,
 }
 
@@ -67,13 +74,16 @@ impl EventStore {
     /// # Errors
     /// When the file is damaged at its end, of a newer Lantern or of something else, or cannot be opened.
     pub fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
-        let open::Opened { connection, log_id, tail } = open::open(path, options.cache_mib)?;
+        let open::Opened { connection, log_id, tail, sealed } = open::open(path, options.cache_mib)?;
         let (queue, jobs) = mpsc::channel(options.max_queued_appends.max(1));
-        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position)));
+        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
         let writer = Writer::new(connection, tail, jobs, Arc::clone(&shared));
         let writer = std::thread::Builder::new().name("event log".to_owned()).spawn(move || writer.run())?;
         let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
-        Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, idle_readers: Mutex::default() }) })
+        let (sealer, idle_readers) = Default::default();
+        let store = Self { inner: Arc::new(Inner { shared, log_id, queue, writer, sealer, idle_readers }) };
+        store.start_sealing()?;
+        Ok(store)
     }
 
     /// Appends events to one stream and waits until they are on disk. Must not be called from async
@@ -204,6 +214,15 @@ impl EventStore {
         self.inner.close();
     }
 
+    fn start_sealing(&self) -> Result<(), EventStoreError> {
+        let queue = lock(&self.inner.queue).clone().filter(|_| self.inner.shared.options.seal);
+        if let Some(queue) = queue {
+            let sealer = Sealer::start(self.reader()?, queue, Arc::clone(&self.inner.shared))?;
+            *lock(&self.inner.sealer) = Some(sealer);
+        }
+        Ok(())
+    }
+
     fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
         validate::check_events(request.events.iter(), &self.inner.shared.options)?;
         validate::check_ids_differ(&request.events)
@@ -250,6 +269,8 @@ impl Inner {
     }
 
     fn close(&self) {
+        // It holds on to the queue.
+        drop(lock(&self.sealer).take());
         lock(&self.queue).take();
         let writer = lock(&self.writer).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {

@@ -69,6 +69,7 @@ pub mod metric {
     pub const CONFLICTS: &str = "lantern_append_conflicts_total";
     pub const BATCHES_READ: &str = "lantern_log_batches_read_total";
     pub const BATCHES_SHARED: &str = "lantern_log_batches_shared_total";
+    pub const SEALED: &str = "lantern_log_sealed_events";
     pub const LOG_WRITABLE: &str = "lantern_log_writable";
     pub const POSITION: &str = "lantern_projection_position";
     pub const LAG: &str = "lantern_projection_lag_events";

@@ -1,4 +1,4 @@
-//! kill -9 in the middle of an import and of a replay, at moments that look random and are the same in every run.
+//! kill -9 in the middle of an import, of a replay and of the sealing of old events, at moments that look random and are the same in every run.
 //! However often it happens, the end is that of an undisturbed run.
 //!
 //! `LANTERN_TEST_KILLS=N` kills N times instead of [`KILLS`] times.
@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use lantern_tests::{Rows, Seeded, TestHost, eventually, is_dense, log_of, plugin, rows_of};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::accounts::{ACCOUNTS, FILE, folded_plainly, history, import};
@@ -16,6 +17,10 @@ const EVENTS: u64 = 40_000;
 
 /// A step and a commit for each event: at most moments something is half done.
 const SETTINGS: &str = "[projections]\nbatch_events = 1\nflush_events = 1\nunfinished_runs = 1000000\n";
+
+/// Everything old is sealed, in segments so small that most kills come in the middle of one.
+const SEALING: &str = "[events]\nseal = true\nseal_after_events = 1000\nsegment_events = 20\n";
+const SEALED: u64 = EVENTS - 1000;
 
 /// How a run ends that nobody disturbs.
 struct Undisturbed {
@@ -155,4 +160,48 @@ fn kills_while_the_first_read_model_is_filled_lose_and_double_nothing() {
     assert!(2 * in_the_middle >= kills(), "only {in_the_middle} kills came in time");
     host.wait_until_live(ACCOUNTS);
     assert_undisturbed(&host);
+}
+
+#[test]
+fn kills_while_old_events_are_sealed_leave_each_event_in_a_row_or_in_a_segment() {
+    let mut host = TestHost::start();
+    import(&host, &history(EVENTS));
+    host.stop();
+    std::fs::write(host.folder().join("lantern.toml"), SEALING).expect("the settings can be written");
+    let mut in_the_middle = 0;
+    for place in places(4) {
+        host.start_again();
+        eventually(&format!("the log is sealed to {place}"), || (sealed(&host) > place).then_some(()));
+        host.kill();
+        let (rows, in_segments) = stored(&host);
+        assert_eq!(rows + in_segments, EVENTS);
+        in_the_middle += u64::from(in_segments < SEALED);
+    }
+    assert!(2 * in_the_middle >= kills(), "only {in_the_middle} kills came in time");
+    host.start_again();
+    host.drop_in(FILE, &plugin("accounts-first"));
+    eventually("all old events are sealed", || (sealed(&host) == SEALED).then_some(()));
+    host.wait_until_live(ACCOUNTS);
+    assert_undisturbed(&host);
+    let again = host.cli().json(&["events", "import", &host.folder().join("import.jsonl").to_string_lossy()]);
+    assert_eq!((&again["appended"], &again["skipped"]), (&json!(0), &json!(EVENTS)), "every id is known");
+    host.stop();
+    assert_eq!(stored(&host), (1000, SEALED));
+}
+
+fn sealed(host: &TestHost) -> u64 {
+    let metrics = host.api().get("/metrics").text();
+    let sealed = metrics.lines().find_map(|line| line.strip_prefix("lantern_log_sealed_events "));
+    sealed.and_then(|count| count.parse().ok()).expect("there is a metric for it")
+}
+
+/// How many events the file has in rows, and how many in segments, as far as they are not in both.
+fn stored(host: &TestHost) -> (u64, u64) {
+    let count = |sql| {
+        let file = Connection::open(host.data_folder().join("events.db")).expect("the log can be opened");
+        file.query_row(sql, [], |row| row.get(0)).expect("the log can be read")
+    };
+    let in_both = "SELECT count(*) FROM events WHERE position <= (SELECT sealed FROM log)";
+    assert_eq!(count(in_both), 0);
+    (count("SELECT count(*) FROM events"), count("SELECT coalesce(sum(events), 0) FROM segments"))
 }

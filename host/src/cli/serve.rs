@@ -124,6 +124,10 @@ fn events(config: &config::Events) -> EventStoreOptions {
         cache_mib: config.cache_mib,
         max_idle_readers: config.max_idle_readers,
         shared_scan_mib: config.shared_scan_mib,
+        seal: config.seal,
+        seal_after_events: config.seal_after_events,
+        segment_events: config.segment_events,
+        segment_bytes: config.segment_bytes,
     }
 }
 

@@ -84,6 +84,10 @@ pub struct Events {
     pub cache_mib: u32,
     pub max_idle_readers: usize,
     pub shared_scan_mib: usize,
+    pub seal: bool,
+    pub seal_after_events: u64,
+    pub segment_events: usize,
+    pub segment_bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -183,6 +187,10 @@ impl Default for Events {
             cache_mib: 64,
             max_idle_readers: 4,
             shared_scan_mib: 64,
+            seal: false,
+            seal_after_events: 100_000,
+            segment_events: 500,
+            segment_bytes: 4 << 20,
         }
     }
 }

@@ -44,6 +44,9 @@ pub struct EventRef<'a> {
 }
 
 impl EventBatch {
+    /// The bytes that an event takes besides its text.
+    pub const EVENT_BYTES: usize = 8 + 8 + 8 + 4 + 4 + 16 + 12;
+
     pub fn len(&self) -> usize {
         self.positions.len()
     }
@@ -164,7 +167,7 @@ impl EventBatch {
 
     /// The bytes that the columns of the batch take.
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.len() * (8 + 8 + 8 + 4 + 4 + 16 + 12)
+        self.text.len() + self.len() * Self::EVENT_BYTES
     }
 
     fn utf8(&self, range: Range<u32>) -> &str {

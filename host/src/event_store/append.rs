@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use super::checksum::{self, Content};
 use super::repeat::{earlier_outcome, place_of};
+use super::seal::{Sealing, replace_rows};
+use super::sealed::{Segments, Unreadable, newest_sealed_version};
 use super::{AppendError, AppendRequest};
 use crate::event::{NewEvent, Position, StreamName, StreamVersion, is_json};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -26,6 +28,8 @@ pub(super) enum Work {
     Append(AppendRequest),
     /// Adds what is not there yet, each event at the end of its stream.
     Import(Vec<(StreamName, NewEvent)>),
+    /// Puts a segment in the place of the rows that it was made of.
+    Seal(Box<Sealing>),
 }
 
 impl Work {
@@ -35,6 +39,7 @@ impl Work {
         match self {
             Self::Append(request) => (request.events.len(), request.events.iter().map(bytes).sum()),
             Self::Import(events) => (events.len(), events.iter().map(|(_, event)| bytes(event)).sum()),
+            Self::Seal(sealing) => (sealing.packed.events as usize, sealing.packed.text.len()),
         }
     }
 }
@@ -64,6 +69,18 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
+impl From<Unreadable> for Failure {
+    fn from(error: Unreadable) -> Self {
+        match error {
+            Unreadable::Sqlite(error) => Self::Sqlite(error),
+            Unreadable::Damaged { position, what } => {
+                let reason = format!("the event log is damaged at position {position}: in its segment, {what}");
+                Self::Refused(AppendError::Failed { reason })
+            }
+        }
+    }
+}
+
 /// The end of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tail {
@@ -86,6 +103,8 @@ struct Kind {
 /// Knows the end of the log as it is in the open transaction.
 pub(super) struct Appender {
     tail: Tail,
+    /// `None` as long as nothing is sealed.
+    sealed: Option<Segments>,
     streams: HashMap<StreamName, Stream>,
     kinds: HashMap<String, Kind>,
     /// The name of a kind, and the text of an event: kept for their memory only.
@@ -94,8 +113,16 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    pub fn new(tail: Tail) -> Self {
-        Self { tail, streams: HashMap::new(), kinds: HashMap::new(), kind_name: String::new(), text: Vec::new() }
+    pub fn new(tail: Tail, is_sealed: bool) -> Self {
+        let sealed = is_sealed.then(Segments::default);
+        Self {
+            tail,
+            sealed,
+            streams: HashMap::new(),
+            kinds: HashMap::new(),
+            kind_name: String::new(),
+            text: Vec::new(),
+        }
     }
 
     pub fn tail(&self) -> Tail {
@@ -113,11 +140,16 @@ impl Appender {
         match work {
             Work::Append(request) => self.append(connection, request),
             Work::Import(events) => self.import(connection, events),
+            Work::Seal(sealing) => {
+                replace_rows(connection, sealing)?;
+                self.sealed.get_or_insert_default().grown();
+                Ok(Outcome::default())
+            }
         }
     }
 
     fn append(&mut self, connection: &Connection, request: &AppendRequest) -> Result<Outcome, Failure> {
-        if let Some(earlier) = earlier_outcome(connection, request)? {
+        if let Some(earlier) = earlier_outcome(connection, self.sealed.as_mut(), request)? {
             return Ok(earlier);
         }
         let AppendRequest { stream, expected, events } = request;
@@ -138,7 +170,7 @@ impl Appender {
     fn import(&mut self, connection: &Connection, events: &[(StreamName, NewEvent)]) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::default();
         for (stream, event) in events {
-            let position = if let Some(place) = place_of(connection, event.id)? {
+            let position = if let Some(place) = place_of(connection, self.sealed.as_mut(), event.id)? {
                 outcome.skipped += 1;
                 place.position
             } else {
@@ -265,7 +297,8 @@ pub(super) fn newest_version(connection: &Connection, stream_id: i64) -> rusqlit
     let version: Option<i64> = connection
         .prepare_cached("SELECT max(version) FROM events WHERE stream_id = ?")?
         .query_row([stream_id], |row| row.get(0))?;
-    Ok(StreamVersion(version.unwrap_or(0) as u64))
+    let version = version.map_or_else(|| newest_sealed_version(connection, stream_id), |version| Ok(version as u64))?;
+    Ok(StreamVersion(version))
 }
 
 #[cfg(test)]

@@ -54,6 +54,18 @@ pub(super) fn chain_on(chain: u64, checksum: u64) -> u64 {
     xxh3_64([chain.to_le_bytes(), checksum.to_le_bytes()].as_flattened())
 }
 
+/// The checksum of a segment: over these numbers of its row and over its unpacked columns.
+pub(super) fn of_segment(row: [u64; 4], numbers: &[u8], text: &[u8]) -> u64 {
+    let [first_position, events, chain_before, chain] = row;
+    let parts = [first_position, events, chain_before, chain, xxh3_64(numbers), xxh3_64(text)];
+    xxh3_64(parts.map(u64::to_le_bytes).as_flattened())
+}
+
+/// Stands for the id of an event, in an index.
+pub(super) fn of_id(id: Uuid) -> u64 {
+    xxh3_64(id.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +88,7 @@ mod tests {
         assert_eq!(of_kind(["a", "b", "c"]), 14_632_118_043_024_967_831);
         assert_eq!(chain_on(chain_start(Uuid::nil()), 1), 6_994_895_642_910_994_219);
         assert_eq!(checksum(7, 2), 3_389_120_918_639_589_005);
+        assert_eq!(of_segment([1, 2, 3, 4], b"numbers", b"text"), 1_608_195_110_489_649_682);
+        assert_eq!(of_id(Uuid::nil()), 15_034_821_391_391_295_848);
     }
 }

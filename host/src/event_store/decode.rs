@@ -1,5 +1,6 @@
 //! From rows of the table `events` into the columns of a batch, each verified against its checksum.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rusqlite::types::FromSqlError;
@@ -9,6 +10,8 @@ use uuid::Uuid;
 use super::EventStoreError;
 use super::checksum::Content;
 use super::kinds::{Kind, Kinds};
+use super::sealed::Unreadable;
+use super::segment::Segment;
 use crate::event::{EventBatch, EventRef, Position, StreamVersion, Timestamp};
 
 /// The columns that [`Decoder::push`] takes, in its order.
@@ -123,6 +126,41 @@ impl Decoder {
             return Err(Damage::What("its checksum does not match what is stored"));
         }
         Ok(Some(link))
+    }
+
+    /// Adds these of the segment's events to the batch, as many of them as fit, and answers how many.
+    /// All kinds that are in the file must be known; otherwise as [`Decoder::push`].
+    pub fn push_sealed(
+        &mut self,
+        segment: &Segment,
+        range: Range<usize>,
+        batch: &mut EventBatch,
+        max_bytes: usize,
+    ) -> Result<usize, EventStoreError> {
+        let mut bytes = batch.bytes();
+        let fits = |index: &usize| {
+            let [stream, data, metadata] = segment.parts(*index).map(<[u8]>::len);
+            let fits = bytes + data + metadata <= max_bytes || (batch.is_empty() && *index == range.start);
+            bytes += stream + data + metadata + EventBatch::EVENT_BYTES;
+            fits
+        };
+        let count = range.clone().take_while(fits).count();
+        let range = range.start..range.start + count;
+        for kind in &segment.kinds[range.clone()] {
+            let names = self.kinds.get(i64::from(*kind)).map(|kind| &kind.names);
+            let names = names.ok_or_else(|| self.corrupt(segment.first_position, "the kind of an event is missing"))?;
+            let place = place(&mut self.places, *kind as usize, || batch.kind_index(names));
+            batch.kinds.push(place);
+        }
+        segment.copy(range, batch);
+        Ok(count)
+    }
+
+    pub fn unreadable(&self, error: Unreadable) -> EventStoreError {
+        match error {
+            Unreadable::Damaged { position, what } => self.corrupt(position, &format!("in its segment, {what}")),
+            Unreadable::Sqlite(source) => self.sqlite(source),
+        }
     }
 
     pub fn corrupt(&self, position: u64, what: &str) -> EventStoreError {

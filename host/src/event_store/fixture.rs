@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used)]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::seal::Steps;
 use super::{AppendRequest, Appended, EventStore, EventStoreOptions, ReadLimit};
 use crate::event::{ExpectedVersion, JSON, NewEvent, StreamName, Timestamp};
 
@@ -43,9 +45,31 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub fn new() -> Self {
+        Self::with(EventStoreOptions::default())
+    }
+
+    pub fn with(options: EventStoreOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = EventStore::open(&folder.path().join("events.db"), EventStoreOptions::default()).unwrap();
+        let store = EventStore::open(&folder.path().join("events.db"), options).unwrap();
         Self { folder, store }
+    }
+
+    /// A store that has nothing but segments of so many events, and less than one segment in rows, once
+    /// it was sealed.
+    pub fn in_segments_of(segment_events: usize) -> Self {
+        Self::with(EventStoreOptions { seal_after_events: 0, segment_events, ..EventStoreOptions::default() })
+    }
+
+    /// Seals as its options say, and answers how many events are sealed.
+    pub fn seal(&self) -> u64 {
+        let mut steps = self.sealing();
+        while steps.step().unwrap() {}
+        self.store.stats().sealed_events
+    }
+
+    pub fn sealing(&self) -> Steps {
+        let inner = &self.store.inner;
+        Steps::new(self.store.reader().unwrap(), inner.queue().unwrap(), Arc::clone(&inner.shared))
     }
 
     pub fn path(&self) -> PathBuf {
@@ -62,9 +86,10 @@ impl Fixture {
     pub fn reopened_after(self, change: impl FnOnce(&Connection)) -> Self {
         let path = self.path();
         let Self { folder, store } = self;
+        let options = store.inner.shared.options.clone();
         store.close();
         change(&Connection::open(&path).unwrap());
-        let store = EventStore::open(&path, EventStoreOptions::default()).unwrap();
+        let store = EventStore::open(&path, options).unwrap();
         Self { folder, store }
     }
 }

@@ -8,13 +8,14 @@ use uuid::Uuid;
 use super::EventStoreError;
 use super::append::Tail;
 use super::checksum::chain_start;
+use super::sealed::chain_after;
 use crate::event::Position;
 use crate::sqlite::{self, MigrateError, Synchronous};
 
 /// "LnEv", in the header of the file.
 const APPLICATION_ID: i32 = 0x4c6e_4576;
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("sealing.sql")];
 
 /// Pages in the write-ahead log after which a commit writes them back. Pages that change often are
 /// then written back less often.
@@ -24,6 +25,8 @@ pub(super) struct Opened {
     pub connection: Connection,
     pub log_id: Uuid,
     pub tail: Tail,
+    /// The position of the newest sealed event.
+    pub sealed: Position,
 }
 
 /// Opens the log, which is made when there is none.
@@ -36,38 +39,42 @@ pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreErro
     })?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -1024 * i64::from(cache_mib)).map_err(failed)?;
-    let (log_id, tail) = read_log(&connection).map_err(failed)?;
-    let newest = newest_event(&connection).map_err(failed)?;
+    let (log_id, tail, sealed) = read_log(&connection).map_err(failed)?;
+    let newest = newest_event(&connection, sealed).map_err(failed)?;
     if newest.unwrap_or(Tail { position: Position(0), chain: chain_start(log_id) }) != tail {
         let found = newest.map_or(Position(0), |newest| newest.position);
         let what = format!("it is the newest event that was written, and the log ends at {found} with another one");
         return Err(EventStoreError::Corrupt { path: path.to_owned(), position: tail.position, what });
     }
-    Ok(Opened { connection, log_id, tail })
+    Ok(Opened { connection, log_id, tail, sealed })
 }
 
 /// The row of the table `log`, which is made when there is none.
-fn read_log(connection: &Connection) -> rusqlite::Result<(Uuid, Tail)> {
+fn read_log(connection: &Connection) -> rusqlite::Result<(Uuid, Tail, Position)> {
     let log_id = Uuid::now_v7();
     connection.execute(
         "INSERT INTO log (only, id, position, chain) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
         params![log_id.as_bytes(), chain_start(log_id) as i64],
     )?;
-    connection.query_row("SELECT position, chain, id FROM log", [], |row| {
+    connection.query_row("SELECT position, chain, id, sealed FROM log", [], |row| {
         Ok((
             Uuid::from_bytes(row.get(2)?),
             Tail { position: Position(row.get::<_, i64>(0)? as u64), chain: row.get::<_, i64>(1)? as u64 },
+            Position(row.get::<_, i64>(3)? as u64),
         ))
     })
 }
 
-fn newest_event(connection: &Connection) -> rusqlite::Result<Option<Tail>> {
+/// The newest event that has a row, or else the newest sealed one.
+fn newest_event(connection: &Connection, sealed: Position) -> rusqlite::Result<Option<Tail>> {
     let newest = "SELECT position, chain FROM events ORDER BY position DESC LIMIT 1";
-    connection
+    let row = connection
         .query_row(newest, [], |row| {
             Ok(Tail { position: Position(row.get::<_, i64>(0)? as u64), chain: row.get::<_, i64>(1)? as u64 })
         })
-        .optional()
+        .optional()?;
+    let in_segment = || chain_after(connection, sealed.0).map(|chain| Some(Tail { position: sealed, chain: chain? }));
+    if row.is_none() && sealed.0 > 0 { in_segment() } else { Ok(row) }
 }
 
 #[cfg(test)]

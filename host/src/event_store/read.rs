@@ -6,11 +6,12 @@ use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Rows};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 use uuid::Uuid;
 
 use super::checksum::{chain_on, chain_start};
 use super::decode::{COLUMNS, Decoder};
+use super::sealed::{self, Segments};
 use super::{EventStoreError, ReadLimit};
 use crate::event::{EventBatch, Interest, Position};
 use crate::sqlite;
@@ -22,7 +23,10 @@ const MAX_BATCH_BYTES: usize = 1 << 30;
 pub struct LogReader {
     pub(super) connection: Connection,
     pub(super) decoder: Decoder,
-    /// The position read last by a scan, and its chain.
+    pub(super) segments: Segments,
+    /// The position of the newest sealed event, as of the last look at the head.
+    pub(super) sealed: u64,
+    /// The position read last by a scan, and its chain; in the midst of a segment that of its end.
     chained: (u64, u64),
     chain_start: u64,
 }
@@ -35,7 +39,8 @@ impl LogReader {
             source,
         })?;
         let chain_start = chain_start(log_id);
-        Ok(Self { connection, decoder: Decoder::new(path.to_owned()), chained: (0, chain_start), chain_start })
+        let (decoder, segments) = (Decoder::new(path.to_owned()), Segments::default());
+        Ok(Self { connection, decoder, segments, sealed: 0, chained: (0, chain_start), chain_start })
     }
 
     /// Fills the batch, which is emptied first, with the events after a position that one of the
@@ -73,6 +78,7 @@ impl LogReader {
             if let Some(after) = positions.iter().copied().find(|position| *position > head) {
                 return Err(EventStoreError::AfterHead { after, head });
             }
+            reader.refresh_kinds()?;
             let positions: Vec<u64> = positions.iter().map(|position| position.0).collect();
             reader.read_runs(&positions, MAX_BATCH_BYTES, batch)
         });
@@ -80,7 +86,7 @@ impl LogReader {
     }
 
     /// A transaction around many statements: each would else take and release its locks.
-    fn in_one_snapshot<T>(
+    pub(super) fn in_one_snapshot<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, EventStoreError>,
     ) -> Result<T, EventStoreError> {
@@ -110,13 +116,47 @@ impl LogReader {
         let Some(kinds) = self.decoder.kinds.select(interests) else {
             return self.scan(after, head, limit, batch);
         };
-        let wanted = merge(&self.connection, kinds, after.0 + 1..head.0 + 1, limit.events)
-            .map_err(|source| self.decoder.sqlite(source))?;
-        let went_on = self.read_runs(&wanted, limit.bytes, batch)?;
-        if went_on.is_continue() && wanted.len() < limit.events {
+        let kinds = kinds.to_vec();
+        let mut went_on = self.read_sealed_kinds(after.0, &kinds, limit, batch)?;
+        if went_on.is_continue() {
+            let range = after.0.max(self.sealed) + 1..head.0 + 1;
+            let wanted = merge(&self.connection, ROWS, (&kinds, range), limit.events - batch.len())
+                .map_err(|source| self.decoder.sqlite(source))?;
+            went_on = self.read_runs(&wanted, limit.bytes, batch)?;
+        }
+        if went_on.is_continue() && batch.len() < limit.events {
             return Ok(head);
         }
         Ok(batch.positions.last().map_or(head, |last| Position(*last)))
+    }
+
+    /// The sealed events of these kinds after a position. Unpacks only segments that have one. Breaks
+    /// when the batch is full.
+    fn read_sealed_kinds(
+        &mut self,
+        after: u64,
+        kinds: &[i64],
+        limit: ReadLimit,
+        batch: &mut EventBatch,
+    ) -> Result<ControlFlow<()>, EventStoreError> {
+        let Self { connection, decoder, segments, .. } = self;
+        let mut next = if after < self.sealed { sealed::first_position(connection, after + 1) } else { Ok(u64::MAX) }
+            .map_err(|source| decoder.sqlite(source))?;
+        while next <= self.sealed {
+            let found = merge(connection, SEGMENTS, (kinds, next..self.sealed + 1), limit.events)
+                .map_err(|source| decoder.sqlite(source))?;
+            for first in &found {
+                let segment = segments.at(connection, *first).map_err(|error| decoder.unreadable(error))?;
+                for index in segment.after(after).filter(|index| kinds.contains(&segment.kinds[*index].into())) {
+                    let is_full = batch.len() >= limit.events;
+                    if is_full || decoder.push_sealed(segment, index..index + 1, batch, limit.bytes)? == 0 {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+            }
+            next = found.last().map_or(u64::MAX, |last| last + 1);
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Every event after a position and up to the head, with the chain.
@@ -151,13 +191,21 @@ impl LogReader {
     }
 
     /// All events of a range of positions. `chain` is that of the event before the range.
-    fn read_run(
+    pub(super) fn read_run(
         &mut self,
         run: Range<u64>,
         max_bytes: usize,
         batch: &mut EventBatch,
         mut chain: Option<&mut u64>,
     ) -> Result<ControlFlow<()>, EventStoreError> {
+        let sealed = run.start..run.end.min(self.sealed + 1);
+        let run = run.start.max(self.sealed + 1)..run.end;
+        if !sealed.is_empty() {
+            let went_on = self.read_sealed(sealed, max_bytes, batch, chain.as_deref_mut())?;
+            if went_on.is_break() || run.is_empty() {
+                return Ok(went_on);
+            }
+        }
         let Self { connection, decoder, .. } = self;
         let sql = format!("SELECT {COLUMNS} FROM events WHERE position >= ? AND position < ? ORDER BY position");
         let mut statement = connection.prepare_cached(&sql).map_err(|source| decoder.sqlite(source))?;
@@ -180,6 +228,48 @@ impl LogReader {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// As [`LogReader::read_run`], of positions that are sealed.
+    fn read_sealed(
+        &mut self,
+        run: Range<u64>,
+        max_bytes: usize,
+        batch: &mut EventBatch,
+        mut chain: Option<&mut u64>,
+    ) -> Result<ControlFlow<()>, EventStoreError> {
+        let Self { connection, decoder, segments, .. } = self;
+        let mut position = run.start;
+        while position < run.end {
+            let segment = segments.at(connection, position).map_err(|error| decoder.unreadable(error))?;
+            let end = run.end.min(segment.last_position() + 1);
+            let indices = (position - segment.first_position) as usize..(end - segment.first_position) as usize;
+            let taken = decoder.push_sealed(segment, indices, batch, max_bytes)? as u64;
+            if let Some(chain) = chain.as_deref_mut().filter(|_| taken > 0) {
+                if position == segment.first_position && *chain != segment.chain_before {
+                    return Err(decoder.corrupt(position, "it does not follow from the event before it"));
+                }
+                *chain = segment.chain;
+            }
+            position += taken;
+            if position < end {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Fills the batch as [`LogReader::read_after`], with every event. Answers the chain of the event
+    /// before the first and that of the last.
+    pub(super) fn read_with_chains(
+        &mut self,
+        after: Position,
+        limit: ReadLimit,
+        batch: &mut EventBatch,
+    ) -> Result<[u64; 2], EventStoreError> {
+        self.read_after(after, &[Interest::everything()], limit, batch)?;
+        let chain = self.chained.1;
+        Ok([self.chain_at(after.0)?, chain])
+    }
+
     /// The chain of the event at a position, remembered from the last scan or looked up.
     fn chain_at(&self, position: u64) -> Result<u64, EventStoreError> {
         if position == 0 {
@@ -188,38 +278,56 @@ impl LogReader {
         if position == self.chained.0 {
             return Ok(self.chained.1);
         }
-        let chain: Option<i64> = self
+        let of_row = || {
+            let mut statement = self.connection.prepare_cached("SELECT chain FROM events WHERE position = ?")?;
+            statement.query_row([position as i64], |row| row.get::<_, i64>(0).map(|chain| chain as u64)).optional()
+        };
+        let chain = if position <= self.sealed { sealed::chain_after(&self.connection, position) } else { of_row() };
+        let chain = chain.map_err(|source| self.decoder.sqlite(source))?;
+        chain.ok_or_else(|| self.decoder.corrupt(position, "the event is missing"))
+    }
+
+    /// The end of the log, as of now, and of its sealed part.
+    pub(super) fn head(&mut self) -> Result<Position, EventStoreError> {
+        let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64));
+        let (head, sealed) = self
             .connection
-            .prepare_cached("SELECT chain FROM events WHERE position = ?")
-            .and_then(|mut statement| statement.query_row([position as i64], |row| row.get(0)).optional())
+            .prepare_cached("SELECT position, sealed FROM log")
+            .and_then(|mut statement| statement.query_row([], row))
             .map_err(|source| self.decoder.sqlite(source))?;
-        chain.map(|chain| chain as u64).ok_or_else(|| self.decoder.corrupt(position, "the event is missing"))
+        self.sealed = sealed;
+        Ok(Position(head))
     }
 
-    /// The end of the log, as of now.
-    fn head(&self) -> Result<Position, EventStoreError> {
-        self.connection
-            .prepare_cached("SELECT position FROM log")
-            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
-            .map(|position| Position(position as u64))
-            .map_err(|source| self.decoder.sqlite(source))
-    }
-
-    fn refresh_kinds(&mut self) -> Result<(), EventStoreError> {
+    pub(super) fn refresh_kinds(&mut self) -> Result<(), EventStoreError> {
         let Self { connection, decoder, .. } = self;
         let Err(id) = decoder.kinds.refresh(connection).map_err(|source| decoder.sqlite(source))? else {
             return Ok(());
         };
-        let first: Option<i64> = connection
-            .query_row("SELECT min(position) FROM events WHERE kind_id = ?", [id], |row| row.get(0))
-            .map_err(|source| decoder.sqlite(source))?;
+        let first: Option<i64> =
+            connection.query_row(FIRST_OF_KIND, [id], |row| row.get(0)).map_err(|source| decoder.sqlite(source))?;
         Err(decoder.corrupt(first.unwrap_or(0) as u64, "the names of its kind are not those that were written"))
     }
 }
 
-/// The first positions of the range at which there is an event of one of the kinds, from the index alone.
-fn merge(connection: &Connection, kinds: &[i64], range: Range<u64>, limit: usize) -> rusqlite::Result<Vec<u64>> {
-    let statements = (0..kinds.len()).map(|place| connection.prepare_cached(&of_kind(place)));
+const FIRST_OF_KIND: &str = "SELECT min(at) FROM (
+    SELECT min(position) AS at FROM events WHERE kind_id = ?1
+    UNION ALL SELECT min(first_position) FROM segment_kinds WHERE kind_id = ?1)";
+
+/// What has a kind and a position, each in an index.
+type Indexed = (&'static str, &'static str);
+const ROWS: Indexed = ("events", "position");
+const SEGMENTS: Indexed = ("segment_kinds", "first_position");
+
+/// The first positions of the range at which there is an event of one of the kinds, or a segment with one,
+/// from the index alone.
+fn merge(
+    connection: &Connection,
+    of: Indexed,
+    (kinds, range): (&[i64], Range<u64>),
+    limit: usize,
+) -> rusqlite::Result<Vec<u64>> {
+    let statements = (0..kinds.len()).map(|place| connection.prepare_cached(&of_kind(of, place)));
     let mut statements = statements.collect::<rusqlite::Result<Vec<_>>>()?;
     let mut cursors = Vec::with_capacity(kinds.len());
     for (statement, kind) in statements.iter_mut().zip(kinds) {
@@ -233,7 +341,9 @@ fn merge(connection: &Connection, kinds: &[i64], range: Range<u64>, limit: usize
     while positions.len() < limit
         && let Some(Reverse((position, place))) = next.pop()
     {
-        positions.push(position);
+        if positions.last() != Some(&position) {
+            positions.push(position);
+        }
         next.extend(position_of(&mut cursors[place])?.map(|position| Reverse((position, place))));
     }
     Ok(positions)
@@ -241,9 +351,9 @@ fn merge(connection: &Connection, kinds: &[i64], range: Range<u64>, limit: usize
 
 /// The positions of one kind, in a range. Statements with different text stay prepared side by side,
 /// hence `place`.
-fn of_kind(place: usize) -> String {
+fn of_kind((table, position): Indexed, place: usize) -> String {
     format!(
-        "SELECT /* {place} */ position FROM events WHERE kind_id = ? AND position >= ? AND position < ? ORDER BY position"
+        "SELECT /* {place} */ {position} FROM {table} WHERE kind_id = ? AND {position} >= ? AND {position} < ? ORDER BY {position}"
     )
 }
 
@@ -337,7 +447,7 @@ mod tests {
         });
         let mut reader = fixture.store.reader().unwrap();
         assert_eq!(read(&mut reader, 0, &[interest(Some("cart"), &[])], NO_LIMIT), (vec![2, 5, 8], 9));
-        let mut plan = reader.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", of_kind(0))).unwrap();
+        let mut plan = reader.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", of_kind(ROWS, 0))).unwrap();
         let plan: String = plan.query_row([1, 1, 9], |row| row.get("detail")).unwrap();
         assert_eq!(plan, "SEARCH events USING COVERING INDEX events_by_kind (kind_id=? AND rowid>? AND rowid<?)");
     }

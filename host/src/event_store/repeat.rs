@@ -5,32 +5,35 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::append::{Failure, Outcome};
+use super::sealed::{Found, Segments, Unreadable};
 use super::{AppendError, AppendRequest};
 use crate::event::{Position, StreamVersion};
 
 /// Where an event is.
 pub(super) struct Place {
     pub position: Position,
-    stream_id: i64,
+    stream: String,
     version: StreamVersion,
 }
 
 /// The first result of an append whose events are all in the log already; `None` when none is.
-pub(super) fn earlier_outcome(connection: &Connection, request: &AppendRequest) -> Result<Option<Outcome>, Failure> {
+pub(super) fn earlier_outcome(
+    connection: &Connection,
+    mut sealed: Option<&mut Segments>,
+    request: &AppendRequest,
+) -> Result<Option<Outcome>, Failure> {
     let mut places = Vec::new();
     for event in &request.events {
-        places.extend(place_of(connection, event.id)?.map(|place| (event.id, place)));
+        places.extend(place_of(connection, sealed.as_deref_mut(), event.id)?.map(|place| (event.id, place)));
     }
     let (Some((id, first)), Some((_, last))) = (places.first(), places.last()) else { return Ok(None) };
-    let stream = connection
-        .prepare_cached("SELECT name FROM streams WHERE id = ?")?
-        .query_row([first.stream_id], |row| row.get::<_, String>(0))?;
+    let stream = &first.stream;
     let repeats = places.len() == request.events.len()
         && stream == request.stream.as_str()
         && places
             .iter()
             .zip(first.version.0..)
-            .all(|((_, place), version)| place.stream_id == first.stream_id && place.version.0 == version);
+            .all(|((_, it), version)| it.stream == *stream && it.version.0 == version);
     if repeats {
         return Ok(Some(Outcome {
             first_position: first.position,
@@ -47,14 +50,29 @@ pub(super) fn earlier_outcome(connection: &Connection, request: &AppendRequest) 
     Err(Failure::Refused(AppendError::IdReused { stream: request.stream.clone(), id: *id, found }))
 }
 
-pub(super) fn place_of(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Place>> {
-    connection
-        .prepare_cached("SELECT position, stream_id, version FROM events WHERE id = ?")?
+/// Where the event with this id is. `sealed` is `None` when nothing is sealed.
+pub(super) fn place_of(
+    connection: &Connection,
+    sealed: Option<&mut Segments>,
+    id: Uuid,
+) -> Result<Option<Place>, Unreadable> {
+    let place =
+        |position, stream, version| Place { position: Position(position), stream, version: StreamVersion(version) };
+    let row = connection
+        .prepare_cached(
+            "SELECT position, name, version FROM events JOIN streams ON streams.id = stream_id WHERE events.id = ?",
+        )?
         .query_row([id.as_bytes()], |row| {
-            let (position, version) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(2)? as u64);
-            Ok(Place { position: Position(position), stream_id: row.get(1)?, version: StreamVersion(version) })
+            Ok(place(row.get::<_, i64>(0)? as u64, row.get(1)?, row.get::<_, i64>(2)? as u64))
         })
-        .optional()
+        .optional()?;
+    match sealed.filter(|_| row.is_none()) {
+        Some(segments) => {
+            let found = segments.find_id(connection, id)?;
+            Ok(found.map(|Found { position, stream, version }| place(position, stream, version)))
+        }
+        None => Ok(row),
+    }
 }
 
 #[cfg(test)]

@@ -277,7 +277,7 @@ mod tests {
         let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=9)).unwrap();
         let options = EventStoreOptions { shared_scan_mib: 0, ..EventStoreOptions::default() };
-        let shared = Arc::new(Shared::new(&fixture.path(), options, Head::new(fixture.store.head())));
+        let shared = Arc::new(Shared::new(&fixture.path(), options, Head::new(fixture.store.head()), Position(0)));
         let mut reader = ScanReader::new(fixture.store.reader().unwrap(), Arc::clone(&shared));
         assert_eq!(read(&mut reader, &everything()).0, (1..=9).collect::<Vec<_>>());
         assert_eq!(shared.scan.counts(), [0, 0]);

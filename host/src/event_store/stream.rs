@@ -1,10 +1,14 @@
 //! Reads one stream, forwards or backwards.
 
+use std::ops::{ControlFlow, RangeInclusive};
+
 use rusqlite::OptionalExtension;
 
 use super::append::newest_version;
-use super::decode::COLUMNS;
+use super::decode::{COLUMNS, Decoder};
+use super::packed_index::Map;
 use super::read::LogReader;
+use super::sealed::newest_sealed_version;
 use super::{Direction, EventStoreError, ReadLimit, StreamPage};
 use crate::event::{EventBatch, StreamName, StreamVersion};
 
@@ -30,14 +34,50 @@ impl LogReader {
         direction: Direction,
         limit: ReadLimit,
     ) -> Result<StreamPage, EventStoreError> {
-        let Some((id, newest)) = self.stream_head(stream)? else { return Ok(StreamPage::default()) };
         let mut batch = EventBatch::default();
-        self.decoder.begin(&mut batch);
-        let versions = match direction {
-            Direction::Forwards => from.map_or(1, |from| from.0.max(1))..=newest.0,
-            Direction::Backwards => 1..=from.map_or(newest.0, |from| from.0.min(newest.0)),
+        let version =
+            self.in_one_snapshot(|reader| reader.read_versions((stream, from), direction, limit, &mut batch))?;
+        Ok(StreamPage { events: batch.iter().map(|event| event.to_recorded()).collect(), version })
+    }
+
+    /// Answers the stream's newest version.
+    fn read_versions(
+        &mut self,
+        (stream, from): (&StreamName, Option<StreamVersion>),
+        direction: Direction,
+        limit: ReadLimit,
+        batch: &mut EventBatch,
+    ) -> Result<StreamVersion, EventStoreError> {
+        let Some((id, newest)) = self.stream_head(stream)? else { return Ok(StreamVersion(0)) };
+        self.head()?;
+        self.refresh_kinds()?;
+        self.decoder.begin(batch);
+        let sealed = newest_sealed_version(&self.connection, id).map_err(|source| self.decoder.sqlite(source))?;
+        let (first, last) = match direction {
+            Direction::Forwards => (from.map_or(1, |from| from.0.max(1)), newest.0),
+            Direction::Backwards => (1, from.map_or(newest.0, |from| from.0.min(newest.0))),
         };
-        let order = match direction {
+        let part = |versions| Part { stream, id, versions, direction, limit };
+        let in_segments = part(first..=last.min(sealed));
+        let in_rows = part(first.max(sealed + 1)..=last);
+        let _went_on = match direction {
+            Direction::Forwards if self.read_sealed_versions(&in_segments, batch)?.is_continue() => {
+                self.read_rows(&in_rows, batch)?
+            }
+            Direction::Backwards if self.read_rows(&in_rows, batch)?.is_continue() => {
+                self.read_sealed_versions(&in_segments, batch)?
+            }
+            _ => ControlFlow::Break(()),
+        };
+        Ok(newest)
+    }
+
+    /// Breaks when the batch is full.
+    fn read_rows(&mut self, part: &Part<'_>, batch: &mut EventBatch) -> Result<ControlFlow<()>, EventStoreError> {
+        if part.versions.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let order = match part.direction {
             Direction::Forwards => "",
             Direction::Backwards => "DESC",
         };
@@ -46,24 +86,78 @@ impl LogReader {
         );
         let Self { connection, decoder, .. } = self;
         let mut statement = connection.prepare_cached(&sql).map_err(|source| decoder.sqlite(source))?;
-        let bounds = [id, i64::try_from(*versions.start()).unwrap_or(i64::MAX), *versions.end() as i64];
+        let bounds = [part.id, *part.versions.start() as i64, *part.versions.end() as i64];
         let mut rows = statement.query(bounds).map_err(|source| decoder.sqlite(source))?;
-        let expected: Box<dyn Iterator<Item = u64>> = match direction {
-            Direction::Forwards => Box::new(versions),
-            Direction::Backwards => Box::new(versions.rev()),
-        };
-        for version in expected.take(limit.events) {
+        for version in part.expected() {
+            if batch.len() >= part.limit.events {
+                return Ok(ControlFlow::Break(()));
+            }
             let row = rows.next().map_err(|source| decoder.sqlite(source))?;
-            let found = row.filter(|row| row.get(2) == Ok(version as i64));
-            let last = batch.positions.last().copied().unwrap_or(0);
-            let missing =
-                || decoder.corrupt(last, &format!("after it, version {version} of stream {stream} is missing"));
-            let row = found.ok_or_else(missing)?;
-            if decoder.push(connection, row, &mut batch, limit.bytes)?.is_none() {
-                break;
+            let row = row.filter(|row| row.get(2) == Ok(version as i64));
+            let row = row.ok_or_else(|| part.missing(decoder, version, batch))?;
+            if decoder.push(connection, row, batch, part.limit.bytes)?.is_none() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(StreamPage { events: batch.iter().map(|event| event.to_recorded()).collect(), version: newest })
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// As [`LogReader::read_rows`], of versions that are sealed.
+    fn read_sealed_versions(
+        &mut self,
+        part: &Part<'_>,
+        batch: &mut EventBatch,
+    ) -> Result<ControlFlow<()>, EventStoreError> {
+        let Self { connection, decoder, segments, .. } = self;
+        let (stream_id, mut first_version, mut indices) = (part.id as u64, u64::MAX, Vec::new());
+        let mut first_position = 0;
+        for version in part.expected() {
+            let mut place = version.checked_sub(first_version).and_then(|nth| indices.get(nth as usize).copied());
+            if place.is_none() {
+                // The segments of a stream are found by their last version of it.
+                let found = Map::Streams.find(connection, (stream_id, version), (stream_id, i64::MAX as u64), 1);
+                let found = found.map_err(|source| decoder.sqlite(source))?;
+                let (_, first) = found.first().ok_or_else(|| part.missing(decoder, version, batch))?;
+                let segment = segments.at(connection, *first).map_err(|error| decoder.unreadable(error))?;
+                indices = segment.of_stream(part.stream.as_str()).collect();
+                first_position = *first;
+                first_version = indices.first().map_or(u64::MAX, |index| segment.versions[*index]);
+                place = version.checked_sub(first_version).and_then(|nth| indices.get(nth as usize).copied());
+            }
+            let index = place.ok_or_else(|| part.missing(decoder, version, batch))?;
+            let segment = segments.at(connection, first_position).map_err(|error| decoder.unreadable(error))?;
+            if segment.versions[index] != version {
+                return Err(part.missing(decoder, version, batch));
+            }
+            let is_full = batch.len() >= part.limit.events;
+            if is_full || decoder.push_sealed(segment, index..index + 1, batch, part.limit.bytes)? == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// Some versions of a stream that are wanted in one direction.
+struct Part<'a> {
+    stream: &'a StreamName,
+    id: i64,
+    versions: RangeInclusive<u64>,
+    direction: Direction,
+    limit: ReadLimit,
+}
+
+impl Part<'_> {
+    fn expected(&self) -> Box<dyn Iterator<Item = u64>> {
+        match self.direction {
+            Direction::Forwards => Box::new(self.versions.clone()),
+            Direction::Backwards => Box::new(self.versions.clone().rev()),
+        }
+    }
+
+    fn missing(&self, decoder: &Decoder, version: u64, read: &EventBatch) -> EventStoreError {
+        let last = read.positions.last().copied().unwrap_or(0);
+        decoder.corrupt(last, &format!("after it, version {version} of stream {} is missing", self.stream))
     }
 }
 

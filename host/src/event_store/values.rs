@@ -24,6 +24,14 @@ pub struct EventStoreOptions {
     pub max_idle_readers: usize,
     /// MiB of events kept for projections that are behind others; with 0 each reads for itself.
     pub shared_scan_mib: usize,
+    /// Whether old events are packed into segments. Segments are read all the same when not.
+    pub seal: bool,
+    /// The newest events, so many, are never sealed.
+    pub seal_after_events: u64,
+    /// Events of one segment.
+    pub segment_events: usize,
+    /// Bytes of events after which a segment ends.
+    pub segment_bytes: usize,
 }
 
 impl Default for EventStoreOptions {
@@ -38,6 +46,10 @@ impl Default for EventStoreOptions {
             cache_mib: 64,
             max_idle_readers: 4,
             shared_scan_mib: 64,
+            seal: false,
+            seal_after_events: 100_000,
+            segment_events: 500,
+            segment_bytes: 4 << 20,
         }
     }
 }
@@ -110,6 +122,8 @@ pub struct EventStoreStats {
     pub batches_read: u64,
     /// Batches that a projection took over from another one instead of reading them.
     pub batches_shared: u64,
+    /// Events that are packed in segments, of all that there are.
+    pub sealed_events: u64,
 }
 
 impl From<Outcome> for Appended {

@@ -13,6 +13,7 @@ use super::append::{Appender, Failure, Outcome, Tail, Work};
 use super::head::Head;
 use super::shared_scan::SharedScan;
 use super::{AppendError, EventStoreOptions, EventStoreStats};
+use crate::event::Position;
 
 /// Beyond this the write-ahead log is written back even if readers have to be waited for.
 const WAL_BYTES: u64 = 256 << 20;
@@ -35,24 +36,27 @@ pub(super) struct Shared {
     /// Why the writer stopped for good.
     pub stopped: OnceLock<String>,
     pub scan: SharedScan,
+    /// The position of the newest sealed event.
+    pub sealed: AtomicU64,
     events_appended: AtomicU64,
     commits: AtomicU64,
     conflicts: AtomicU64,
 }
 
 impl Shared {
-    pub fn new(path: &Path, options: EventStoreOptions, head: Head) -> Self {
+    pub fn new(path: &Path, options: EventStoreOptions, head: Head, sealed: Position) -> Self {
         let (events_appended, commits, conflicts) = Default::default();
-        let (path, stopped) = (path.to_owned(), OnceLock::new());
+        let (path, stopped, sealed) = (path.to_owned(), OnceLock::new(), AtomicU64::new(sealed.0));
         let scan = SharedScan::new(options.shared_scan_mib << 20);
-        Self { path, options, head, stopped, scan, events_appended, commits, conflicts }
+        Self { path, options, head, stopped, scan, sealed, events_appended, commits, conflicts }
     }
 
     pub fn stats(&self) -> EventStoreStats {
-        let [events_appended, commits, conflicts] =
-            [&self.events_appended, &self.commits, &self.conflicts].map(|count| count.load(Ordering::Relaxed));
+        let [events_appended, commits, conflicts, sealed_events] =
+            [&self.events_appended, &self.commits, &self.conflicts, &self.sealed]
+                .map(|count| count.load(Ordering::Relaxed));
         let [batches_read, batches_shared] = self.scan.counts();
-        EventStoreStats { events_appended, commits, conflicts, batches_read, batches_shared }
+        EventStoreStats { events_appended, commits, conflicts, batches_read, batches_shared, sealed_events }
     }
 
     /// Why a job cannot be queued any more.
@@ -82,7 +86,8 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn new(connection: Connection, tail: Tail, queue: mpsc::Receiver<Job>, shared: Arc<Shared>) -> Self {
-        Self { connection, appender: Appender::new(tail), queue, shared, wal_limit: WAL_BYTES }
+        let is_sealed = shared.sealed.load(Ordering::Relaxed) > 0;
+        Self { connection, appender: Appender::new(tail, is_sealed), queue, shared, wal_limit: WAL_BYTES }
     }
 
     /// Works until the queue is closed and empty, or until a failure that leaves no way on.
@@ -252,7 +257,6 @@ mod tests {
     use super::super::fixture::{Fixture, request};
     use super::super::open;
     use super::*;
-    use crate::event::Position;
 
     /// A writer over a new file that is not running yet, and the way to its queue.
     fn writer(max_events_per_commit: usize) -> (tempfile::TempDir, Writer, mpsc::Sender<Job>) {
@@ -261,7 +265,7 @@ mod tests {
         let opened = open::open(&path, 1).unwrap();
         let (queue, jobs) = mpsc::channel(16);
         let options = EventStoreOptions { max_events_per_commit, ..EventStoreOptions::default() };
-        let shared = Shared::new(&path, options, Head::new(opened.tail.position));
+        let shared = Shared::new(&path, options, Head::new(opened.tail.position), opened.sealed);
         (folder, Writer::new(opened.connection, opened.tail, jobs, Arc::new(shared)), queue)
     }
 

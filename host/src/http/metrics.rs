@@ -134,6 +134,8 @@ fn render(app: &App) -> String {
         text.header(name, "counter", help);
         text.sample(name, "", count);
     }
+    text.header(metric::SEALED, "gauge", "Events of the log that are packed in segments.");
+    text.sample(metric::SEALED, "", stats.sealed_events);
     text.header(metric::LOG_WRITABLE, "gauge", "1 while the log takes events.");
     text.sample(metric::LOG_WRITABLE, "", u8::from(app.state.events.is_writable().is_ok()));
     let statuses = app.state.projections.statuses();

@@ -153,6 +153,7 @@ async fn metrics_tell_positions_and_requests_and_no_stream_names() {
     for line in [
         "lantern_log_head_position 2",
         "lantern_events_appended_total 2",
+        "lantern_log_sealed_events 0",
         "lantern_log_writable 1",
         "lantern_projection_position{projection=\"counting\"} 2",
         "lantern_projection_lag_events{projection=\"counting\"} 0",
