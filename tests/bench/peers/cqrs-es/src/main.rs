@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use cqrs_es::persist::{PersistedEventRepository, QueryReplay, SerializedEvent};
-use cqrs_es::{Aggregate, DomainEvent, EventEnvelope, EventSink, Query};
+use cqrs_es::event_sink::EventSink;
+use cqrs_es::{Aggregate, DomainEvent, EventEnvelope, Query};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
