@@ -7,6 +7,7 @@
 //! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
 //! | `flights/` | does a million real events give the figures that another program computes? |
 //! | `plugins/` | the plugins that `e2e/` drops in |
+//! | `bench/` | how fast is a replay, against native code and other projects? A package of its own |
 //! | `demo/` | `cargo demo`, for people |
 
 mod api;

@@ -7,13 +7,14 @@ use anyhow::ensure;
 use lantern::event_store::EventStore;
 
 use crate::history::{History, scratch};
-use crate::measure::measure;
+use crate::measure::{Cost, measure};
 use crate::naive::NaiveHost;
 use crate::native::{Sdk, Serde, cached, upserts};
 use crate::pipelined::pipelined;
 use crate::replay::{Code, load_packages, plugin_host, replay};
-use crate::report::{Measured, Report};
-use crate::rows::RowsDigest;
+use crate::report::{Measured, Report, Target, Wanted};
+use crate::rows::{ORDERS_AND_CUSTOMERS, RowsDigest};
+use crate::workload::Pattern;
 
 /// A program that can replay the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -86,7 +87,7 @@ impl Comparison {
             let rows = folder.path().join("expected.db");
             // Also brings the log into the page cache.
             cached::<Serde>(&self.history.file(), &rows, count)?;
-            expected.insert(count, RowsDigest::of(&rows)?);
+            expected.insert(count, RowsDigest::of(&rows, ORDERS_AND_CUSTOMERS)?);
         }
         let measured =
             |&program: &Program| Measured { name: program.label(), events: self.events_of(program), costs: Vec::new() };
@@ -94,8 +95,8 @@ impl Comparison {
         for round in 1..=self.rounds {
             for (&program, measured) in self.programs.iter().zip(&mut report.0) {
                 let folder = scratch()?;
-                let (rows, cost) = measure(|| ready.run(program, folder.path()));
-                let found = RowsDigest::of(&rows?)?;
+                let (rows, cost) = ready.run(program, folder.path())?;
+                let found = RowsDigest::of(&rows, ORDERS_AND_CUSTOMERS)?;
                 let expected = &expected[&measured.events];
                 ensure!(found == *expected, "{}: {found}; expected are {expected}", measured.name);
                 eprintln!(
@@ -132,24 +133,53 @@ impl<'a> Ready<'a> {
         Ok(Self { comparison, events: comparison.history.open()?, code, naive })
     }
 
-    /// Replays into a new file below the folder, and answers which.
-    fn run(&self, program: Program, folder: &Path) -> anyhow::Result<PathBuf> {
+    /// Replays into a new file below the folder; answers which, and what it cost.
+    fn run(&self, program: Program, folder: &Path) -> anyhow::Result<(PathBuf, Cost)> {
+        if let Some(code) = self.code.get(&program) {
+            let (mut files, cost) = replay(&self.events, std::slice::from_ref(code), folder)?;
+            return Ok((files.remove(0), cost));
+        }
         let (log, rows) = (self.comparison.history.file(), folder.join("rows.db"));
         let events = self.comparison.events_of(program);
-        match program {
-            Program::N1 => upserts(&log, &rows, events)?,
-            Program::N2 => cached::<Serde>(&log, &rows, events)?,
-            Program::N2Sdk => cached::<Sdk>(&log, &rows, events)?,
-            Program::N3 => pipelined::<Serde>(&log, &rows, events)?,
-            Program::N3Sdk => pipelined::<Sdk>(&log, &rows, events)?,
-            Program::Serde | Program::Events | Program::Typed => {
-                return Ok(replay(&self.events, std::slice::from_ref(&self.code[&program]), folder)?.remove(0));
-            }
-            Program::Naive => {
-                let host = self.naive.as_ref().expect("made for the program");
-                host.replay(&self.events, &rows, events)?;
-            }
-        }
-        Ok(rows)
+        let (ended, cost) = measure(|| match program {
+            Program::N1 => upserts(&log, &rows, events),
+            Program::N2 => cached::<Serde>(&log, &rows, events),
+            Program::N2Sdk => cached::<Sdk>(&log, &rows, events),
+            Program::N3 => pipelined::<Serde>(&log, &rows, events),
+            Program::N3Sdk => pipelined::<Sdk>(&log, &rows, events),
+            Program::Naive => self.naive.as_ref().expect("made before").replay(&self.events, &rows, events),
+            Program::Serde | Program::Events | Program::Typed => unreachable!("it has code"),
+        });
+        ended.map(|()| (rows, cost))
     }
+}
+
+/// The targets that the programs of a run tell of.
+pub fn replay_targets(report: &Report, pattern: Pattern) -> Vec<Target> {
+    use Program::{Events, N1, N2, N2Sdk, N3, Naive, Serde};
+    use Wanted::{AtLeast, AtMost};
+
+    let speed = |what, one: Program, other: Program, least| {
+        Some(Target { what, wanted: AtLeast(least), ratio: report.speed(one.label(), other.label())? })
+    };
+    let cpu = |what, one: Program, other: Program, most| {
+        Some(Target { what, wanted: AtMost(most), ratio: report.cpu(one.label(), other.label())? })
+    };
+    let found = match pattern {
+        Pattern::Clustered => vec![
+            speed("plain serde: speed against N1", Serde, N1, 3.5),
+            speed("plain serde: speed against N2", Serde, N2, 1.0),
+            speed("`events!`: speed against N2", Events, N2, 1.25),
+            speed("`events!`: speed against N3", Events, N3, 0.8),
+            cpu("plain serde: CPU per event against N2", Serde, N2, 1.35),
+            cpu("`events!`: CPU per event against N2", Events, N2, 1.15),
+            cpu("`events!`: CPU per event against N2 with the same decoder", Events, N2Sdk, 1.15),
+            speed("plain serde: speed against the naive plugin host", Serde, Naive, 10.0),
+        ],
+        Pattern::Wide => vec![
+            speed("wide, plain serde: speed against N2", Serde, N2, 0.85),
+            speed("wide, `events!`: speed against N2 with the same decoder", Events, N2Sdk, 0.85),
+        ],
+    };
+    found.into_iter().flatten().collect()
 }

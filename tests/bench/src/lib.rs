@@ -6,10 +6,15 @@
 //! | `native.rs`, `pipelined.rs` | programs that a user might write instead of using Lantern |
 //! | `replay.rs` | Lantern, through its own supervisor |
 //! | `naive.rs` | the plugin host that one writes first |
+//! | `scans.rs` | many projections over one log, and a narrow one |
+//! | `daemon.rs` | memory of a daemon, live latency, hot reload |
+//! | `export.rs` | the same events for other projects, see `peers/` |
 //! | `rows.rs` | whether two programs came to the same rows |
 //! | `measure.rs`, `report.rs`, `compare.rs` | time, rounds, ratios and tables |
 
 pub mod compare;
+pub mod daemon;
+pub mod export;
 pub mod history;
 pub mod measure;
 pub mod naive;
@@ -18,4 +23,5 @@ pub mod pipelined;
 pub mod replay;
 pub mod report;
 pub mod rows;
+pub mod scans;
 pub mod workload;

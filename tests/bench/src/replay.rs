@@ -12,6 +12,7 @@ use lantern::plugin::{CompilerProcess, LoadedPlugin, PluginHost, PluginOptions};
 use lantern::projection::{ProjectionCode, ProjectionState, Projections, WorkerOptions};
 
 use crate::history::target;
+use crate::measure::{Cost, measure};
 
 /// How often to look whether a projection that does not move has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,31 +45,30 @@ pub fn load(host: &PluginHost, file: &str, bytes: &[u8]) -> anyhow::Result<Code>
     Ok(code)
 }
 
-/// Replays the whole log into read models below `data`, all at once; answers their files, in the same order.
+/// Replays the whole log into read models below `data`, all at once; answers their files, in the same order. What it
+/// costs counts from the moment a running daemon is given the code until the files are closed.
 ///
 /// # Errors
 /// When a projection stops, or parks an event.
-pub fn replay(events: &EventStore, codes: &[Code], data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn replay(events: &EventStore, codes: &[Code], data: &Path) -> anyhow::Result<(Vec<PathBuf>, Cost)> {
     let load_code = Box::new(|_: &_| Err("nothing ran before".to_owned()));
     let projections = Projections::open(events.clone(), data, WorkerOptions::default(), load_code)?;
-    for code in codes {
-        projections.install(&format!("{}.wasm", code.description().name), Arc::clone(code))?;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let head = events.head();
-    let mut files = Vec::new();
-    for code in codes {
-        let name = code.description().name.as_str();
-        runtime.block_on(reached(&projections, name, head))?;
-        let status = projections.status(name)?.active;
-        ensure!(status.dead_letters + status.waiting == 0, "{name} parked {} events", status.dead_letters);
-        files.push(status.read_model_path);
-    }
-    projections.shut_down();
-    Ok(files)
+    let (files, cost) = measure(|| {
+        for code in codes {
+            projections.install(&format!("{}.wasm", code.description().name), Arc::clone(code))?;
+        }
+        let names = codes.iter().map(|code| code.description().name.as_str());
+        let files = names.map(|name| runtime.block_on(caught_up(&projections, name, events.head())));
+        let files = files.collect::<anyhow::Result<_>>();
+        projections.shut_down();
+        files
+    });
+    Ok((files?, cost))
 }
 
-async fn reached(projections: &Projections, name: &str, position: Position) -> anyhow::Result<()> {
+/// Waits until every event up to the position can be seen, and answers in which file.
+async fn caught_up(projections: &Projections, name: &str, position: Position) -> anyhow::Result<PathBuf> {
     let mut visible = projections.checkpoint_changes(name)?;
     while *visible.borrow_and_update() < position {
         let moved = tokio::time::timeout(LOOK, visible.changed()).await;
@@ -76,5 +76,7 @@ async fn reached(projections: &Projections, name: &str, position: Position) -> a
         let gone = matches!(moved, Ok(Err(_))) || status.state == ProjectionState::Stopped;
         ensure!(!gone, "{name} ended early: {:?}", status.reason);
     }
-    Ok(())
+    let status = projections.status(name)?.active;
+    ensure!(status.dead_letters == 0, "{name} parked {} events", status.dead_letters);
+    Ok(status.read_model_path)
 }

@@ -54,7 +54,7 @@ impl Report {
         self.ratio(one, other, |program, cost| program.events as f64 / cost.wall.as_secs_f64())
     }
 
-    /// How much processor time an event costs `one` for each bit that it costs `other`.
+    /// How much processor time an event costs `one` for each unit that it costs `other`.
     pub fn cpu(&self, one: &str, other: &str) -> Option<Spread> {
         self.ratio(one, other, Measured::micros)
     }

@@ -16,40 +16,41 @@ pub const TABLES: &str = "
         paid_cents INTEGER NOT NULL, last_seen INTEGER NOT NULL, PRIMARY KEY (customer)) WITHOUT ROWID;
 ";
 
-const ORDERS: &str = "SELECT order_id, customer, status, city, items, total_cents, paid_cents, scans, updated_at
-    FROM orders ORDER BY order_id";
-const CUSTOMERS: &str = "SELECT customer, orders, items, paid_cents, last_seen FROM customers ORDER BY customer";
+/// Both of them, in the order of their keys.
+pub const ORDERS_AND_CUSTOMERS: &[&str] = &[
+    "SELECT order_id, customer, status, city, items, total_cents, paid_cents, scans, updated_at
+     FROM orders ORDER BY order_id",
+    "SELECT customer, orders, items, paid_cents, last_seen FROM customers ORDER BY customer",
+];
 
-/// Stands for all rows of both tables. Two files with equal rows have equal digests.
+/// Stands for all rows that some queries find. Equal rows have equal digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowsDigest {
-    pub orders: u64,
-    pub customers: u64,
+    rows: Vec<u64>,
     sha256: String,
 }
 
 impl RowsDigest {
-    /// Reads every row of a SQLite file.
+    /// Reads the rows of a SQLite file.
     ///
     /// # Errors
-    /// When the file does not have the two tables.
-    pub fn of(path: &Path) -> anyhow::Result<Self> {
-        Self::read(path).with_context(|| format!("cannot read the rows of {}", path.display()))
+    /// When a query cannot be answered.
+    pub fn of(path: &Path, queries: &[&str]) -> anyhow::Result<Self> {
+        Self::read(path, queries).with_context(|| format!("cannot read the rows of {}", path.display()))
     }
 
-    fn read(path: &Path) -> rusqlite::Result<Self> {
+    fn read(path: &Path, queries: &[&str]) -> rusqlite::Result<Self> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut hash = Sha256::new();
-        let orders = digest(&connection, ORDERS, &mut hash)?;
-        let customers = digest(&connection, CUSTOMERS, &mut hash)?;
+        let rows = queries.iter().map(|sql| digest(&connection, sql, &mut hash)).collect::<Result<_, _>>()?;
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { orders, customers, sha256 })
+        Ok(Self { rows, sha256 })
     }
 }
 
 impl std::fmt::Display for RowsDigest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} orders, {} customers, {}", self.orders, self.customers, &self.sha256[..16])
+        write!(f, "{:?} rows, digest {}", self.rows, &self.sha256[..16])
     }
 }
 
@@ -86,7 +87,7 @@ mod tests {
             let connection = Connection::open(&path).expect("opens");
             connection.execute_batch(TABLES).expect("made");
             connection.execute("INSERT INTO orders VALUES ('a', 'b', 'c', 'd', 1, 2, 3, ?, 5)", [scans]).expect("in");
-            RowsDigest::of(&path).expect("readable")
+            RowsDigest::of(&path, ORDERS_AND_CUSTOMERS).expect("readable")
         };
         assert_eq!(make("one", 4), make("two", 4));
         assert_ne!(make("three", 4), make("four", 0));
