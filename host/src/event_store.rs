@@ -40,7 +40,7 @@ pub use error::{AppendError, EventStoreError};
 pub use head::Waker;
 pub use read::LogReader;
 pub use read_ahead::ReadAhead;
-pub use scan_reader::Scanned;
+pub use scan_reader::{Scanned, thread_cpu_time};
 pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };
@@ -74,6 +74,18 @@ impl EventStore {
         let writer = std::thread::Builder::new().name("event log".to_owned()).spawn(move || writer.run())?;
         let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
         Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, idle_readers: Mutex::default() }) })
+    }
+
+    /// Opens the log at `path` for reading, while a daemon has it open or none. Appends are refused. It stays at the head of
+    /// now: later events are read, but nobody is woken by them.
+    ///
+    /// # Errors
+    /// As [`EventStore::open`], and when there is no log.
+    pub fn open_read_only(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        let (log_id, tail) = open::open_read_only(path)?;
+        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position)));
+        let (queue, writer, idle_readers) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, idle_readers }) })
     }
 
     /// Appends events to one stream and waits until they are on disk. Must not be called from async

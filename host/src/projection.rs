@@ -12,12 +12,14 @@ mod failure;
 mod managed;
 mod redrive;
 mod runner;
+mod stages;
 mod status;
 mod supervisor;
 mod worker;
 
 pub use failure::{Disposition, Failure};
 pub use runner::{Halt, Runner, RunnerOptions, Step};
+pub use stages::StageTimes;
 pub use status::{BuildStatus, ProjectionState, ProjectionStatus};
 pub use supervisor::{Installed, LoadCode, ProjectionError, Projections};
 pub use worker::WorkerOptions;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::{Disposition, Failure};
+use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
 use crate::event::{EventBatch, Position, Timestamp};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
@@ -93,6 +94,7 @@ pub struct Runner {
     isolating: Option<usize>,
     run_noted: bool,
     unfinished_runs: u32,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Runner {
@@ -139,6 +141,7 @@ impl Runner {
             visible_to: checkpoint.position,
             uncommitted_events: 0,
             run_noted: false,
+            stopwatch: Stopwatch::default(),
             model,
             code,
             options,
@@ -289,12 +292,13 @@ impl Runner {
             Some(instance) => instance,
             empty => empty.insert(self.code.instantiate().map_err(Failure::Start)?),
         };
-        Ok(instance.apply(&self.batch, &mut self.draft)?)
+        self.stopwatch.count(self.batch.len());
+        Ok(self.stopwatch.time(|times| &mut times.plugin, || instance.apply(&self.batch, &mut self.draft))?)
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         match &mut self.instance {
-            Some(instance) => Ok(instance.flush(&mut self.draft)?),
+            Some(instance) => Ok(self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?),
             None => Ok(()),
         }
     }
@@ -304,7 +308,7 @@ impl Runner {
             self.flush()?;
         }
         let commit = Commit { checkpoint: Some(self.read_to), parked: &self.parking, released: &[] };
-        self.model.commit(&mut self.draft, &commit)?;
+        self.stopwatch.time(|times| &mut times.write, || self.model.commit(&mut self.draft, &commit))?;
         self.dead_letters += self.parking.len() as u64;
         self.parking.clear();
         self.checkpoint = self.read_to;
