@@ -1,5 +1,5 @@
-//! The command grammar: noun, then verb. Each noun has its file; `serve`, `plugin check` and `compile-plugin` work
-//! here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
+//! The command grammar: noun, then verb. Each noun has its file; `serve`, `bench`, `plugin check` and `compile-plugin`
+//! work here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
 
 use std::io;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Client, Failure};
 use output::Format;
 
+mod bench;
 mod client;
 mod dead_letter;
 mod events;
@@ -62,6 +63,10 @@ enum Command {
     /// See the daemon's plugins, or check a plugin file
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
+    /// Measure a replay of the log through a plugin, without changing anything
+    ///
+    /// The daemon may be running. Rows go to the folder for temporary files (TMPDIR) and are deleted.
+    Bench(bench::Bench),
     /// Compile a plugin from standard input: the daemon runs this in a child process
     #[command(hide = true)]
     CompilePlugin,
@@ -87,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
+        Command::Bench(bench) => bench.run(format),
         Command::CompilePlugin => return crate::plugin::compile_main(),
     };
     done.unwrap_or_else(|error| report(&error))
@@ -142,6 +148,7 @@ mod tests {
             "dead-letter discard orders 17",
             "plugin list",
             "plugin check some.wasm",
+            "bench some.wasm --data-dir d --events 1000 --json",
             "compile-plugin",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));

@@ -86,6 +86,18 @@ impl EventStore {
         Ok(store)
     }
 
+    /// Opens the log at `path` for reading, while a daemon has it open or none. Appends are refused. It stays at the head of
+    /// now: later events are read, but nobody is woken by them.
+    ///
+    /// # Errors
+    /// As [`EventStore::open`], and when there is no log.
+    pub fn open_read_only(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        let (log_id, tail, sealed) = open::open_read_only(path)?;
+        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
+        let (queue, writer, sealer, idle_readers) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, sealer, idle_readers }) })
+    }
+
     /// Appends events to one stream and waits until they are on disk. Must not be called from async
     /// code; see [`EventStore::append_async`].
     ///

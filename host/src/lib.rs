@@ -3,6 +3,7 @@
 //! `host/ARCHITECTURE.md` is the map. The modules stand in reading order; each may use only those
 //! that the map's layer table allows.
 
+mod cpu_time;
 pub mod event;
 mod sqlite;
 

@@ -37,6 +37,10 @@ pub enum MigrateError {
         "it has file format {found} and this Lantern knows formats up to {known}; run the Lantern that wrote it or a newer one"
     )]
     Newer { found: usize, known: usize },
+    #[error(
+        "it has file format {found} and this Lantern reads format {known}; start `lantern serve` once, which brings it up to date"
+    )]
+    Older { found: usize, known: usize },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -99,6 +103,17 @@ pub fn migrate(connection: &mut Connection, application_id: i32, migrations: &[&
     transaction.pragma_update(None, "user_version", migrations.len() as i64)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Whether the file has the newest format, which is number `known`.
+///
+/// # Errors
+/// When it has not; it stays as it is.
+pub fn check_format(connection: &Connection, application_id: i32, known: usize) -> Result<(), MigrateError> {
+    match format_of(connection, application_id, known)? {
+        found if found < known => Err(MigrateError::Older { found, known }),
+        _ => Ok(()),
+    }
 }
 
 fn format_of(connection: &Connection, application_id: i32, known: usize) -> Result<usize, MigrateError> {

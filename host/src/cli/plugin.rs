@@ -87,13 +87,13 @@ impl Check {
     }
 }
 
-/// A folder for compiled code that is gone afterwards: a check leaves nothing behind.
-struct Scratch(PathBuf);
+/// A folder that is gone afterwards, so that nothing is left behind.
+pub(super) struct Scratch(pub PathBuf);
 
 impl Scratch {
-    fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        let folder = std::env::temp_dir().join(format!("lantern-check-{}", uuid::Uuid::now_v7()));
+        let folder = std::env::temp_dir().join(format!("lantern-{}", uuid::Uuid::now_v7()));
         let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
         made.with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
@@ -107,7 +107,7 @@ impl Drop for Scratch {
     }
 }
 
-fn failure(error: PluginError) -> Failure {
+pub(super) fn failure(error: PluginError) -> Failure {
     Failure::new(error.to_string(), error.hint())
 }
 

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// So often in a row may the daemon not answer: it may be restarting, and a replay goes on after a restart.
 const SILENT_LOOKS: u32 = 50;
 /// What a shell reports for a command that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 #[derive(Args)]
 pub struct Replay {
@@ -150,7 +150,7 @@ fn message(replay: &Value) -> String {
 }
 
 /// Becomes true at the first Ctrl-C; the second one ends the process as usual.
-fn interrupted() -> std::io::Result<Arc<AtomicBool>> {
+pub(super) fn interrupted() -> std::io::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let flag = Arc::clone(&interrupted);

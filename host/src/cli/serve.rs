@@ -95,7 +95,7 @@ async fn asked_to_stop((mut interrupt, mut terminate): (Signal, Signal)) {
 }
 
 /// What each part of the daemon needs to know.
-fn options(config: Config) -> DaemonOptions {
+pub(super) fn options(config: Config) -> DaemonOptions {
     let (data_dir, plugins_dir) = (config.daemon.data_dir.clone(), config.plugins_dir());
     DaemonOptions {
         plugins: plugins(&config.plugins, data_dir.join("compiled")),

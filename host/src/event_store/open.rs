@@ -33,10 +33,7 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreError> {
     let failed = |source| EventStoreError::Sqlite { doing: "open", path: path.to_owned(), source };
     let mut connection = sqlite::open(path, Synchronous::Full).map_err(failed)?;
-    sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS).map_err(|source| match source {
-        MigrateError::Sqlite(source) => failed(source),
-        source => EventStoreError::Format { path: path.to_owned(), source },
-    })?;
+    sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS).map_err(|source| not_usable(path, source))?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -1024 * i64::from(cache_mib)).map_err(failed)?;
     let (log_id, tail, sealed) = read_log(&connection).map_err(failed)?;
@@ -49,6 +46,22 @@ pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreErro
     Ok(Opened { connection, log_id, tail, sealed })
 }
 
+/// What [`Opened`] says of a log that is there, which is not changed.
+pub(super) fn open_read_only(path: &Path) -> Result<(Uuid, Tail, Position), EventStoreError> {
+    let failed = |source| EventStoreError::Sqlite { doing: "open", path: path.to_owned(), source };
+    let connection = sqlite::open_read_only(path).map_err(failed)?;
+    sqlite::check_format(&connection, APPLICATION_ID, MIGRATIONS.len()).map_err(|source| not_usable(path, source))?;
+    log_row(&connection).map_err(failed)
+}
+
+fn not_usable(path: &Path, source: MigrateError) -> EventStoreError {
+    let path = path.to_owned();
+    match source {
+        MigrateError::Sqlite(source) => EventStoreError::Sqlite { doing: "open", path, source },
+        source => EventStoreError::Format { path, source },
+    }
+}
+
 /// The row of the table `log`, which is made when there is none.
 fn read_log(connection: &Connection) -> rusqlite::Result<(Uuid, Tail, Position)> {
     let log_id = Uuid::now_v7();
@@ -56,6 +69,10 @@ fn read_log(connection: &Connection) -> rusqlite::Result<(Uuid, Tail, Position)>
         "INSERT INTO log (only, id, position, chain) VALUES (1, ?, 0, ?) ON CONFLICT DO NOTHING",
         params![log_id.as_bytes(), chain_start(log_id) as i64],
     )?;
+    log_row(connection)
+}
+
+fn log_row(connection: &Connection) -> rusqlite::Result<(Uuid, Tail, Position)> {
     connection.query_row("SELECT position, chain, id, sealed FROM log", [], |row| {
         Ok((
             Uuid::from_bytes(row.get(2)?),
@@ -81,6 +98,7 @@ fn newest_event(connection: &Connection, sealed: Position) -> rusqlite::Result<O
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::super::fixture::{Fixture, request};
+    use super::super::{AppendError, EventStore, EventStoreOptions};
     use super::*;
 
     #[test]
@@ -93,6 +111,20 @@ mod tests {
             let message = open(&path, 1).err().expect(expected).to_string();
             assert!(message.contains(expected) && message.contains("events.db"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_log_that_is_opened_for_reading_takes_no_events_and_is_not_brought_up_to_date() {
+        let fixture = Fixture::new();
+        fixture.store.append(request("order-1", [1, 2])).unwrap();
+        let reading = EventStore::open_read_only(&fixture.path(), EventStoreOptions::default()).unwrap();
+        assert_eq!((reading.head(), reading.log_id()), (Position(2), fixture.store.log_id()));
+        assert_eq!(reading.append(request("order-1", [3])), Err(AppendError::Closed));
+        let empty = fixture.path().with_file_name("empty.db");
+        std::fs::write(&empty, "").unwrap();
+        let error = open_read_only(&empty).expect_err("refused").to_string();
+        assert!(error.contains("file format 0") && error.contains("`lantern serve` once"), "{error}");
+        assert_eq!(std::fs::read(&empty).unwrap(), b"");
     }
 
     #[test]

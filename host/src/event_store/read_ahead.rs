@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 use super::scan_reader::{Request, ScanReader, Scanned};
 use super::{EventStoreError, ReadLimit};
@@ -87,6 +88,22 @@ impl ReadAhead {
     ) -> Result<(), EventStoreError> {
         self.finish()?;
         self.reader()?.read_positions(positions, batch)
+    }
+
+    /// From now on notes the CPU time of the reads.
+    pub fn measure(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.cpu.get_or_insert_default();
+        }
+    }
+
+    /// CPU time of all reads since [`ReadAhead::measure`]. Drops what is read ahead.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn cpu_time(&mut self) -> Result<Duration, EventStoreError> {
+        self.finish()?;
+        Ok(self.reader()?.cpu.unwrap_or_default())
     }
 
     fn begin(&mut self, request: Request) -> Result<(), EventStoreError> {

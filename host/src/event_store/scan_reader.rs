@@ -2,10 +2,12 @@
 //! it wants, or only these events, whichever is cheaper.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::shared_scan::{Place, Reader};
 use super::writer::Shared;
 use super::{EventStoreError, LogReader, ReadLimit};
+use crate::cpu_time::thread_cpu_time;
 use crate::event::{EventBatch, EventKind, Interest, Position};
 
 /// What to read.
@@ -32,16 +34,26 @@ pub(super) struct ScanReader {
     reader: Reader,
     /// A batch whose memory can be used again.
     spare: Arc<EventBatch>,
+    /// CPU time of the reads, once somebody wants to know.
+    pub cpu: Option<Duration>,
 }
 
 impl ScanReader {
     pub fn new(log: LogReader, store: Arc<Shared>) -> Self {
         let reader = Reader { number: store.scan.join(), density: 1.0 };
-        Self { log, store, reader, spare: Arc::default() }
+        Self { log, store, reader, spare: Arc::default(), cpu: None }
     }
 
     /// See [`super::ReadAhead::read_after`].
     pub fn read_after(&mut self, request: &Request, batch: &mut Arc<EventBatch>) -> Result<Scanned, EventStoreError> {
+        let Some(cpu) = self.cpu else { return self.read_unmeasured(request, batch) };
+        let before = thread_cpu_time();
+        let scanned = self.read_unmeasured(request, batch);
+        self.cpu = Some(cpu + thread_cpu_time().saturating_sub(before));
+        scanned
+    }
+
+    fn read_unmeasured(&mut self, request: &Request, batch: &mut Arc<EventBatch>) -> Result<Scanned, EventStoreError> {
         let mut after = request.after;
         if let Some(whole) = self.whole(request) {
             let to = whole.positions.last().map_or(after, |last| Position(*last));
@@ -70,7 +82,7 @@ impl ScanReader {
     /// when the log does not reach that far yet, when it is cheaper to look events up, and when events cannot be read:
     /// that is told to those who want one of them.
     fn whole(&mut self, request: &Request) -> Option<Arc<EventBatch>> {
-        let Self { log, store, reader, spare } = self;
+        let Self { log, store, reader, spare, .. } = self;
         let Request { after, limit, .. } = request;
         let events = limit.events.max(1) as u64;
         let end = (after.0 / events).saturating_add(1).saturating_mul(events);

@@ -32,9 +32,10 @@ impl Runner {
             self.flush()?;
         }
         self.note_commit(true)?;
-        let Self { commits, draft, parking, read_to, .. } = self;
+        let Self { commits, draft, parking, read_to, stopwatch, .. } = self;
         let writer = commits.writer()?;
-        writer.commit(draft, &Commit { checkpoint: Some(*read_to), parked: parking, released: &[] })?;
+        let commit = Commit { checkpoint: Some(*read_to), parked: parking, released: &[] };
+        stopwatch.time(|times| &mut times.write, || writer.commit(draft, &commit))?;
         if draft.finds() {
             writer.build_indexes()?;
         }
@@ -79,7 +80,7 @@ impl Runner {
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         match &mut self.instance {
-            Some(instance) => Ok(instance.flush(&mut self.draft)?),
+            Some(instance) => Ok(self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?),
             None => Ok(()),
         }
     }

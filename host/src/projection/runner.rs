@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
+use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
 use crate::event::{EventBatch, Position, Timestamp};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
@@ -57,6 +58,7 @@ pub struct Runner {
     pub(super) isolating: Option<usize>,
     run_noted: bool,
     unfinished_runs: u32,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Runner {
@@ -103,6 +105,7 @@ impl Runner {
             visible_to: checkpoint.position,
             uncommitted_events: 0,
             run_noted: false,
+            stopwatch: Stopwatch::default(),
             commits: WriteBehind::new(model),
             code,
             options,
@@ -244,7 +247,9 @@ impl Runner {
             Some(instance) => instance,
             empty => empty.insert(self.code.instantiate().map_err(Failure::Start)?),
         };
-        let applied = instance.apply(&self.batch, &mut self.draft);
+        self.stopwatch.count(self.batch.len());
+        let apply = || instance.apply(&self.batch, &mut self.draft);
+        let applied = self.stopwatch.time(|times| &mut times.plugin, apply);
         self.draft.end_reads();
         Ok(applied?)
     }

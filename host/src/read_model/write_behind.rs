@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
 
 use super::changes::Changes;
 use super::{Commit, ReadModelDraft, ReadModelError, ReadModelWriter};
+use crate::cpu_time::thread_cpu_time;
 use crate::event::Position;
 
 /// A [`ReadModelWriter`] with a thread for long commits, which starts with the first of them and
@@ -13,6 +15,7 @@ pub struct WriteBehind {
     /// Gone while a commit is under way.
     writer: Option<ReadModelWriter>,
     thread: Option<(SyncSender<Job>, Receiver<Done>)>,
+    cpu_time: Duration,
 }
 
 struct Job {
@@ -24,11 +27,18 @@ struct Job {
 struct Done {
     writer: ReadModelWriter,
     outcome: Result<Position, ReadModelError>,
+    /// Of the thread, since it started.
+    cpu_time: Duration,
 }
 
 impl WriteBehind {
     pub fn new(writer: ReadModelWriter) -> Self {
-        Self { writer: Some(writer), thread: None }
+        Self { writer: Some(writer), thread: None, cpu_time: Duration::ZERO }
+    }
+
+    /// CPU time that the thread has used for commits that ended.
+    pub fn cpu_time(&self) -> Duration {
+        self.cpu_time
     }
 
     /// The writer, while no commit is under way.
@@ -64,7 +74,8 @@ impl WriteBehind {
         let done =
             if wait { answers.recv().map_err(|RecvError| TryRecvError::Disconnected) } else { answers.try_recv() };
         match done {
-            Ok(Done { writer, outcome }) => {
+            Ok(Done { writer, outcome, cpu_time }) => {
+                self.cpu_time = cpu_time;
                 draft.end_commit();
                 self.writer = Some(writer);
                 Some(outcome)
@@ -92,7 +103,7 @@ fn start() -> std::io::Result<(SyncSender<Job>, Receiver<Done>)> {
         while let Ok(Job { mut writer, changes, checkpoint }) = inbox.recv() {
             let commit = Commit { checkpoint: Some(checkpoint), ..Commit::default() };
             let outcome = writer.write(&changes, &commit).map(|()| checkpoint);
-            if outbox.send(Done { writer, outcome }).is_err() {
+            if outbox.send(Done { writer, outcome, cpu_time: thread_cpu_time() }).is_err() {
                 return;
             }
         }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Statement};
 use super::cell::Cell;
 use super::changes::{Change, Changes};
 use super::statements::{self, Statements};
-use super::{DeadLetter, Identity, ReadModelDraft, ReadModelError, ReadModelFile, Schema, dead_letter, file};
+use super::{DeadLetter, Identity, ReadModelDraft, ReadModelError, ReadModelFile, Schema, Table, dead_letter, file};
 use crate::event::Position;
 use crate::sqlite;
 
@@ -231,6 +231,20 @@ impl ReadModelFile {
     /// When the file cannot be read.
     pub fn dead_letters(&self, after: Position, limit: usize) -> Result<Vec<DeadLetter>, ReadModelError> {
         self.read(|connection| dead_letter::list(connection, after, limit))
+    }
+
+    /// The rows of all tables.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn row_count(&self) -> Result<u64, ReadModelError> {
+        self.read(|connection| {
+            let count = |table: &Table| {
+                connection
+                    .query_row(&format!("SELECT count(*) FROM \"{}\"", table.name), [], |row| row.get::<_, u64>(0))
+            };
+            self.schema.tables().iter().map(count).sum()
+        })
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ReadModelError> {
