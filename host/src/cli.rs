@@ -20,8 +20,10 @@ mod projection;
 mod query;
 mod records;
 mod replay;
+mod rows;
 mod serve;
 mod tail;
+mod trial;
 
 /// Streams stored events to WebAssembly projections and serves their read models.
 #[derive(Parser)]
@@ -142,6 +144,11 @@ mod tests {
             "dead-letter discard orders 17",
             "plugin list",
             "plugin check some.wasm",
+            "plugin new seat-board --lang rust --dir somewhere",
+            "plugin build",
+            "plugin build some/folder",
+            "plugin test some.wasm --given events.jsonl --expect rows.json",
+            "plugin test some/folder --write",
             "compile-plugin",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));

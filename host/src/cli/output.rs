@@ -2,7 +2,7 @@
 //! output, so that a reader who goes away (`| head`) is no error anywhere.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
@@ -22,6 +22,27 @@ pub enum Format {
 pub fn print(text: impl fmt::Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")
+}
+
+/// A colour for a whole line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    Red,
+    Green,
+    Yellow,
+}
+
+impl Paint {
+    /// The line in this colour, where there are colours.
+    pub fn on(self, line: String) -> String {
+        let code = match self {
+            Self::Red => 31,
+            Self::Green => 32,
+            Self::Yellow => 33,
+        };
+        let colours = io::stdout().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if colours { format!("\x1b[{code}m{line}\x1b[0m") } else { line }
+    }
 }
 
 /// A table without borders between rows, with headings, ready to be filled.

@@ -1,6 +1,6 @@
-//! `lantern plugin`: what lies in the daemon's plugin folder, and whether a file would be taken.
+//! `lantern plugin`: what lies in the daemon's plugin folder, and all that an author does without a daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,9 +12,16 @@ use super::Context;
 use super::client::{Failure, Target};
 use super::output::{self, Format, count, size, text};
 use super::projection::columns;
+use super::trial::cache_folder;
 use crate::event::Interest;
 use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions};
 use crate::read_model::{Column, Table};
+
+mod new;
+pub mod project;
+pub mod test;
+
+use project::Project;
 
 #[derive(Subcommand)]
 pub enum Plugin {
@@ -22,6 +29,12 @@ pub enum Plugin {
     List,
     /// Check a plugin file here, without a daemon
     Check(Check),
+    /// Write a new projection's folder
+    New(new::New),
+    /// Build the plugin of a folder as its plugin.toml says, and check it
+    Build(Build),
+    /// Run a plugin over events, without a daemon, and compare the rows
+    Test(test::Test),
 }
 
 #[derive(Args)]
@@ -30,11 +43,21 @@ pub struct Check {
     file: PathBuf,
 }
 
+#[derive(Args)]
+pub struct Build {
+    /// Folder with a plugin.toml
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+}
+
 impl Plugin {
     pub fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::List => list(context)?,
             Self::Check(check) => check.run(context.format)?,
+            Self::New(new) => new.run(context.format)?,
+            Self::Build(build) => build.run(context.format)?,
+            Self::Test(test) => return test.run(context.format),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -70,14 +93,10 @@ fn list(context: &Context) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
 impl Check {
     fn run(&self, format: Format) -> anyhow::Result<()> {
-        let shown = self.file.display();
-        let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {shown}"))?;
-        let file = self.file.file_name().map_or_else(|| shown.to_string(), |name| name.to_string_lossy().into_owned());
-        let scratch = Scratch::new()?;
-        let host = PluginHost::new(PluginOptions::new(&scratch.0)).map_err(failure)?;
-        let plugin = host.load(&file, &bytes).map_err(failure)?;
+        let (plugin, bytes) = load(&self.file)?;
         let report = report(&plugin, &bytes);
         match format {
             Format::Json => output::print(report)?,
@@ -87,24 +106,35 @@ impl Check {
     }
 }
 
-/// A folder for compiled code that is gone afterwards: a check leaves nothing behind.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        let folder = std::env::temp_dir().join(format!("lantern-check-{}", uuid::Uuid::now_v7()));
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-        made.with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self(folder))
+impl Build {
+    fn run(&self, format: Format) -> anyhow::Result<()> {
+        let project = Project::open(&self.folder)?;
+        let file = project.build()?;
+        let (plugin, bytes) = load(&file)?;
+        let mut report = report(&plugin, &bytes);
+        if text(&report, "projection") != project.name() {
+            let message = format!("the plugin calls itself {}, and plugin.toml {}", report["projection"], project.name());
+            return Err(Failure::new(message, "give both the same name").into());
+        }
+        report["file"] = json!(file);
+        match format {
+            Format::Json => output::print(report)?,
+            Format::Person => {
+                let tables: Vec<&str> = output::elements(&report, "tables").map(|table| text(table, "name")).collect();
+                let (size, world) = (size(bytes.len() as u64), text(&report, "world"));
+                output::print(format!("{}: {size}, world {world}, tables {}", file.display(), tables.join(", ")))?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // At worst a folder stays in the place for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Loads a plugin as the daemon would, and says what is wrong with it otherwise. Answers the file's content, too.
+pub fn load(file: &Path) -> anyhow::Result<(LoadedPlugin, Vec<u8>)> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let host = PluginHost::new(PluginOptions::new(cache_folder())).map_err(failure)?;
+    Ok((host.load(&name, &bytes).map_err(failure)?, bytes))
 }
 
 fn failure(error: PluginError) -> Failure {
@@ -178,14 +208,5 @@ mod tests {
         let some = json!({ "category": "order", "event_types": ["Placed", "Paid"] });
         assert_eq!(interests(&some), "Placed, Paid of category order");
         assert_eq!(interests(&json!({ "category": null, "event_types": [] })), "all events of every category");
-    }
-
-    #[test]
-    fn the_folder_for_compiled_code_is_gone_afterwards() {
-        let scratch = Scratch::new().expect("a folder");
-        let folder = scratch.0.clone();
-        assert!(folder.is_dir());
-        drop(scratch);
-        assert!(!folder.exists());
     }
 }
