@@ -13,7 +13,8 @@ fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk");
     println!("cargo::rerun-if-changed={}", root.display());
     println!("cargo::rerun-if-changed=../wit");
-    let mut languages: Vec<PathBuf> = entries(&root).into_iter().filter(|path| path.join("template").is_dir()).collect();
+    let mut languages: Vec<PathBuf> =
+        entries(&root).into_iter().filter(|path| path.join("template").is_dir()).collect();
     languages.sort();
     let mut code = String::from("&[\n");
     for language in languages {
@@ -24,7 +25,9 @@ fn main() {
         if sdk.is_dir() {
             collect(&sdk, SDK, &mut files);
         } else {
-            ["Cargo.toml", "README.md", "src", "wit"].iter().for_each(|part| add(&language.join(part), SDK, &mut files));
+            ["Cargo.toml", "README.md", "src", "wit"]
+                .iter()
+                .for_each(|part| add(&language.join(part), SDK, &mut files));
         }
         add(&language.join("toolchain.sh"), SDK, &mut files);
         files.sort();

@@ -1,5 +1,5 @@
-//! The command grammar: noun, then verb. Each noun has its file; `serve`, `plugin check` and `compile-plugin` work
-//! here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
+//! The command grammar: noun, then verb. Each noun has its file; `serve`, `dev` and what an author does with a plugin
+//! work here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,8 +11,10 @@ use output::Format;
 
 mod client;
 mod dead_letter;
+mod dev;
 mod events;
 mod import;
+mod interrupt;
 mod output;
 mod plugin;
 mod progress;
@@ -61,9 +63,11 @@ enum Command {
     /// See, retry and discard events that a projection could not apply
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::DeadLetter),
-    /// See the daemon's plugins, or check a plugin file
+    /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
+    /// Work on a plugin: build it on every save and see what changes in the rows
+    Dev(dev::Dev),
     /// Compile a plugin from standard input: the daemon runs this in a child process
     #[command(hide = true)]
     CompilePlugin,
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
+        Command::Dev(dev) => dev.run(format),
         Command::CompilePlugin => return crate::plugin::compile_main(),
     };
     done.unwrap_or_else(|error| report(&error))
@@ -99,11 +104,15 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return ExitCode::SUCCESS;
     }
+    tell(error);
+    ExitCode::FAILURE
+}
+
+fn tell(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
     if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref()) {
         eprintln!("hint: {hint}");
     }
-    ExitCode::FAILURE
 }
 
 /// Whoever read the output has seen enough of it.
@@ -149,6 +158,9 @@ mod tests {
             "plugin build some/folder",
             "plugin test some.wasm --given events.jsonl --expect rows.json",
             "plugin test some/folder --write",
+            "dev",
+            "dev some/folder --given events.jsonl",
+            "dev some/folder --data-dir lantern-data --events 1000",
             "compile-plugin",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));
@@ -168,6 +180,8 @@ mod tests {
             "events append order-1 --data {}",
             "events append order-1 --type Placed --data {} --expected newest",
             "query orders totals --where total",
+            "dev some/folder --events 1000",
+            "dev some/folder --given events.jsonl --data-dir lantern-data",
             "dead-letter discard orders",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));

@@ -26,6 +26,7 @@ mod imports;
 mod limits;
 mod log;
 mod projection;
+mod sources;
 mod wasi;
 mod watch;
 
@@ -36,6 +37,7 @@ pub use compile::{CompilerProcess, compile_main};
 pub use component::digest;
 pub use error::{PluginError, Problem};
 pub use folder::FolderChange;
+pub use sources::{Saved, SourceWatcher};
 pub use watch::{FolderWatcher, WatchOptions, watch};
 
 use cache::Cache;

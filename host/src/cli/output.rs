@@ -40,7 +40,8 @@ impl Paint {
             Self::Green => 32,
             Self::Yellow => 33,
         };
-        let colours = io::stdout().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colours =
+            io::stdout().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         if colours { format!("\x1b[{code}m{line}\x1b[0m") } else { line }
     }
 }
@@ -56,12 +57,13 @@ pub fn table<T: ToString>(headings: impl IntoIterator<Item = T>) -> Table {
     table
 }
 
-/// Prints a table without the spaces that fill its lines.
+/// Prints a table.
 pub fn print_table(table: &Table) -> io::Result<()> {
     print(unindented(table))
 }
 
-fn unindented(table: &Table) -> String {
+/// The lines of a table without the spaces that fill them.
+pub fn unindented(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     let indent = usize::from(lines.iter().all(|line| line.is_empty() || line.starts_with(' ')));
     lines.iter().map(|line| line.get(indent..).unwrap_or_default()).collect::<Vec<_>>().join("\n")

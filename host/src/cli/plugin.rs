@@ -113,7 +113,8 @@ impl Build {
         let (plugin, bytes) = load(&file)?;
         let mut report = report(&plugin, &bytes);
         if text(&report, "projection") != project.name() {
-            let message = format!("the plugin calls itself {}, and plugin.toml {}", report["projection"], project.name());
+            let message =
+                format!("the plugin calls itself {}, and plugin.toml {}", report["projection"], project.name());
             return Err(Failure::new(message, "give both the same name").into());
         }
         report["file"] = json!(file);
@@ -131,13 +132,19 @@ impl Build {
 
 /// Loads a plugin as the daemon would, and says what is wrong with it otherwise. Answers the file's content, too.
 pub fn load(file: &Path) -> anyhow::Result<(LoadedPlugin, Vec<u8>)> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let (name, bytes) = read(file)?;
     let host = PluginHost::new(PluginOptions::new(cache_folder())).map_err(failure)?;
     Ok((host.load(&name, &bytes).map_err(failure)?, bytes))
 }
 
-fn failure(error: PluginError) -> Failure {
+/// A plugin file's name, for messages, and its content.
+pub fn read(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok((name, bytes))
+}
+
+pub fn failure(error: PluginError) -> Failure {
     Failure::new(error.to_string(), error.hint())
 }
 

@@ -38,7 +38,8 @@ pub enum Wording {
 
 /// Rows that are not in both, in the order of their keys.
 pub fn changes<'a>(table: &Table, before: &'a [Row], after: &'a [Row]) -> Vec<Change<'a>> {
-    let (mut before, mut after) = (sorted(table, before).into_iter().peekable(), sorted(table, after).into_iter().peekable());
+    let (mut before, mut after) =
+        (sorted(table, before).into_iter().peekable(), sorted(table, after).into_iter().peekable());
     let mut changes = Vec::new();
     loop {
         let order = match (before.peek(), after.peek()) {
@@ -142,10 +143,12 @@ impl Change<'_> {
 }
 
 fn name(table: &Table, row: &Row) -> String {
-    let parts: Vec<String> = keys(table).map(|index| match &row[index] {
-        Value::Text(text) => output::shortened(text, MAX_VALUE),
-        other => shown(other),
-    }).collect();
+    let parts: Vec<String> = keys(table)
+        .map(|index| match &row[index] {
+            Value::Text(text) => output::shortened(text, MAX_VALUE),
+            other => shown(other),
+        })
+        .collect();
     parts.join(" / ")
 }
 
@@ -158,7 +161,7 @@ fn rest(table: &Table, row: &Row) -> String {
 }
 
 /// The value as JSON, which tells text from numbers; a blob in hex.
-fn shown(value: &Value) -> String {
+pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Integer(integer) => integer.to_string(),
@@ -222,7 +225,8 @@ mod tests {
         let (b, c, d) = (row("b", 7), row("c", 3), row("d", 4));
         assert_eq!(changes, [Change::Changed(&before[2], &b), Change::Removed(&c), Change::Added(&d)]);
         let lines = describe(&table(), &changes, Wording::BeforeAndAfter);
-        let expected = ["board: 1 changed, 1 removed, 1 added", "  ~ b  events 2 → 7", "  - c  events 3", "  + d  events 4"];
+        let expected =
+            ["board: 1 changed, 1 removed, 1 added", "  ~ b  events 2 → 7", "  - c  events 3", "  + d  events 4"];
         assert_eq!(lines, expected);
         let lines = describe(&table(), &changes, Wording::ExpectedAndGot);
         assert_eq!(lines[..2], ["board: 1 different, 1 missing, 1 not expected", "  ~ b  events: expected 2, got 7"]);

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::client::Failure;
-use super::records::{RecordError, Records};
+use super::records::{Batch, RecordError, Records};
 use super::rows::TableRows;
-use crate::event::{EventBatch, NewEvent, Position, StreamName, Timestamp};
-use crate::event_store::{AppendError, EventStore, EventStoreOptions};
+use crate::event::{EventBatch, EventRef, Interest, Invalid, NewEvent, Position, StreamName, Timestamp};
+use crate::event_store::{AppendError, EventStore, EventStoreOptions, ReadLimit};
 use crate::http::read_record;
 use crate::projection::{
     ApplyFailure, ComponentDigest, Description, Pending, Projection, ProjectionCode, Runner, RunnerOptions, Step,
@@ -28,6 +29,9 @@ const MAX_ROWS: usize = 100_000;
 const MAX_DEAD_LETTERS: usize = 1000;
 /// Fresh instances in one run.
 const MAX_INSTANCES: u64 = 1000;
+/// Events, and bytes of them, that are copied at a time.
+const PAGE_EVENTS: usize = 1000;
+const PAGE_BYTES: usize = 4 << 20;
 /// The time of events that have none: always the same, so that rows are.
 const NO_TIME: Timestamp = Timestamp(0);
 
@@ -73,7 +77,30 @@ impl History {
         let history = Self::empty()?;
         let input = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
         for batch in Records::new(BufReader::new(input)) {
-            history.import(&batch?).with_context(|| file.display().to_string())?;
+            let batch = batch.map_err(anyhow::Error::from);
+            batch.and_then(|batch| history.import(&batch)).with_context(|| file.display().to_string())?;
+        }
+        Ok(history)
+    }
+
+    /// Copies the log of a data folder, up to this many events. A daemon may be using the folder.
+    ///
+    /// # Errors
+    /// When there is no log, or it cannot be read.
+    pub fn copy(data_dir: &Path, events: u64) -> anyhow::Result<Self> {
+        let history = Self::empty()?;
+        let (log, copy) = (data_dir.join("events.db"), history.folder.path().join("copy.db"));
+        let source = Connection::open_with_flags(&log, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        // A snapshot, whatever a daemon does meanwhile.
+        let copied = source.and_then(|source| source.execute("VACUUM INTO ?", [copy.to_string_lossy()]));
+        copied.with_context(|| format!("cannot copy {}", log.display()))?;
+        let copy = EventStore::open(&copy, EventStoreOptions::default())?;
+        let mut reader = copy.reader()?;
+        let mut batch = EventBatch::default();
+        while history.len() < events.min(copy.head().0) {
+            let limit = ReadLimit { events: PAGE_EVENTS.min((events - history.len()) as usize), bytes: PAGE_BYTES };
+            reader.read_after(Position(history.len()), &[Interest::everything()], limit, &mut batch)?;
+            history.events.import(batch.iter().map(|event| new_event(&event)).collect::<Result<_, _>>()?)?;
         }
         Ok(history)
     }
@@ -84,7 +111,7 @@ impl History {
         Ok(Self { events, folder })
     }
 
-    fn import(&self, batch: &super::records::Batch) -> anyhow::Result<()> {
+    fn import(&self, batch: &Batch) -> anyhow::Result<()> {
         let bad = |index: usize, reason: String| RecordError::Bad { line: batch.records[index].line, reason };
         let mut start = 0;
         let mut events: Vec<(StreamName, NewEvent)> = Vec::with_capacity(batch.records.len());
@@ -129,6 +156,19 @@ impl History {
         drop(runner);
         outcome(&path, code.description().schema.tables())
     }
+}
+
+fn new_event(event: &EventRef<'_>) -> Result<(StreamName, NewEvent), Invalid> {
+    let new = NewEvent {
+        id: event.id,
+        event_type: event.kind.event_type.clone(),
+        schema_version: event.schema_version,
+        time: event.time,
+        content_type: event.kind.content_type.clone(),
+        data: event.data.to_vec(),
+        metadata: event.metadata.to_owned(),
+    };
+    Ok((event.stream.parse()?, new))
 }
 
 fn outcome(path: &Path, tables: &[Table]) -> anyhow::Result<Outcome> {

@@ -71,11 +71,9 @@ pub fn read_record(line: &[u8], time: Timestamp) -> Result<Record, String> {
 fn records(body: &[u8]) -> Result<Vec<(usize, Record)>, Problem> {
     let lines = body.split(|byte| *byte == b'\n').enumerate();
     let filled = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let records = filled.map(|(index, line)| {
-        match read_record(line, now()) {
-            Ok(record) => Ok((index + 1, record)),
-            Err(reason) => Err(invalid_record(index + 1, &reason)),
-        }
+    let records = filled.map(|(index, line)| match read_record(line, now()) {
+        Ok(record) => Ok((index + 1, record)),
+        Err(reason) => Err(invalid_record(index + 1, &reason)),
     });
     records.collect()
 }

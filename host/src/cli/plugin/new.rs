@@ -55,14 +55,16 @@ impl New {
             Format::Person => {
                 let folder = folder.display();
                 let steps = [
-                    (format!("lantern dev {folder}"), "build on every save and see what changes in the rows"),
-                    (format!("lantern plugin test {folder}"), "events.jsonl must give rows.json"),
-                    (format!("cp {} lantern-data/plugins/", project.output().display()), "drop it in"),
+                    ("build on every save, see the rows", format!("lantern dev {folder}")),
+                    ("events.jsonl must give rows.json", format!("lantern plugin test {folder}")),
+                    ("drop it in", format!("cp {} lantern-data/plugins/", project.output().display())),
                 ];
-                let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-                output::print(format!("made {folder}: a projection in {}. Next:", self.lang))?;
-                for (command, why) in steps {
-                    output::print(format!("  {command:<width$}   # {why}"))?;
+                output::print(format!(
+                    "made {folder}, a projection in {}; its README.md says what it needs",
+                    self.lang
+                ))?;
+                for (what, command) in steps {
+                    output::print(format!("  {what:<36}{command}"))?;
                 }
             }
         }
@@ -76,7 +78,10 @@ fn template(language: &str) -> Result<&'static [(&'static str, &'static [u8])], 
         let known: Vec<&str> = TEMPLATES.iter().map(|(name, _)| *name).collect();
         Failure::new(
             format!("there is no template for {language:?}"),
-            format!("there is one for {}; any other language that compiles to WebAssembly works through wit/", known.join(", ")),
+            format!(
+                "there is one for {}; any other language that compiles to WebAssembly works through wit/",
+                known.join(", ")
+            ),
         )
     })
 }
@@ -106,7 +111,10 @@ mod tests {
     #[test]
     fn placeholders_become_the_name_as_each_language_spells_it() {
         let words = Words::of("seat-board-2");
-        assert_eq!(words.fill("{{name}} {{Name}} {{name_}} {{other}}"), "seat-board-2 SeatBoard2 seat_board_2 {{other}}");
+        assert_eq!(
+            words.fill("{{name}} {{Name}} {{name_}} {{other}}"),
+            "seat-board-2 SeatBoard2 seat_board_2 {{other}}"
+        );
     }
 
     #[test]

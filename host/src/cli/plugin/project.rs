@@ -117,7 +117,7 @@ impl Project {
         let places = ["lantern-sdk/toolchain.sh", "../toolchain.sh", "../../toolchain.sh"];
         let script = places.iter().find(|place| self.folder.join(place).is_file());
         let Some(script) = script else {
-            return Some(format!("guest-sdk/{}/README.md says what the build needs", self.manifest.language));
+            return Some(format!("guest-sdk/{}/README.md says what the build needs", self.language()));
         };
         let mut check = Command::new("sh");
         let check = check.args([script, "--check"]).current_dir(&self.folder).stdin(Stdio::null()).output().ok()?;
@@ -169,7 +169,10 @@ mod tests {
         let missing = build("[\"no-such-compiler\"]", "echo 'no-such-compiler is not installed'; exit 1");
         assert_eq!(missing.message, "there is no program `no-such-compiler`");
         let hint = missing.hint.expect("a hint");
-        assert!(hint.starts_with("no-such-compiler is not installed\n") && hint.contains("install it with: sh "), "{hint}");
+        assert!(
+            hint.starts_with("no-such-compiler is not installed\n") && hint.contains("install it with: sh "),
+            "{hint}"
+        );
         let failed = build("[\"false\"]", "exit 0");
         assert!(failed.message.starts_with("`false` failed in ") && failed.hint.is_none(), "{failed}");
         let nothing = build("[\"true\"]", "exit 0");

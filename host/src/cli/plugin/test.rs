@@ -99,7 +99,8 @@ impl Test {
                 format!("name the file, or give a plugin's folder with {name} in it"),
             )),
         };
-        let (given, expect) = (file(&self.given, "--given", "events.jsonl")?, file(&self.expect, "--expect", "rows.json")?);
+        let (given, expect) =
+            (file(&self.given, "--given", "events.jsonl")?, file(&self.expect, "--expect", "rows.json")?);
         let plugin = project.as_ref().map_or_else(|| Ok(self.plugin.clone()), Project::build)?;
         Ok((plugin, given, expect))
     }
@@ -113,7 +114,10 @@ struct Expected {
 
 fn expected(file: &Path, code: &Arc<dyn ProjectionCode>) -> anyhow::Result<Expected> {
     let text = std::fs::read(file).map_err(|error| {
-        Failure::new(format!("cannot read {}: {error}", file.display()), "`--write` makes it from the rows that there are")
+        Failure::new(
+            format!("cannot read {}: {error}", file.display()),
+            "`--write` makes it from the rows that there are",
+        )
     })?;
     let place = || file.display().to_string();
     let OrderedObject(parts) = serde_json::from_slice(&text).with_context(place)?;
@@ -121,8 +125,12 @@ fn expected(file: &Path, code: &Arc<dyn ProjectionCode>) -> anyhow::Result<Expec
     let mut expected = Expected { tables: Vec::new(), dead_letters: Vec::new() };
     for (name, content) in parts {
         match schema.table(&name) {
-            Some(table) => expected.tables.push(expected_rows(table, &content).map_err(anyhow::Error::msg).with_context(place)?),
-            None if name == DEAD_LETTERS => expected.dead_letters = serde_json::from_value(content).with_context(place)?,
+            Some(table) => {
+                expected.tables.push(expected_rows(table, &content).map_err(anyhow::Error::msg).with_context(place)?)
+            }
+            None if name == DEAD_LETTERS => {
+                expected.dead_letters = serde_json::from_value(content).with_context(place)?
+            }
             None => {
                 let known: Vec<&str> = schema.tables().iter().map(|table| table.name.as_str()).collect();
                 let message = format!("{}: the plugin has no table {name:?}", file.display());
@@ -148,7 +156,8 @@ fn expected_row(table: &Table, row: &Json) -> Result<Row, String> {
     }
     let cell = |column: &Column| {
         let value = row.get(&column.name).ok_or_else(|| format!("the column {:?} is missing", column.name))?;
-        cell(column, value).ok_or_else(|| format!("{value} is no {} for the column {:?}", column.column_type, column.name))
+        cell(column, value)
+            .ok_or_else(|| format!("{value} is no {} for the column {:?}", column.column_type, column.name))
     };
     table.columns.iter().map(cell).collect()
 }
@@ -180,7 +189,9 @@ fn unexpected(outcome: &Outcome, expected: &Expected) -> Vec<String> {
     });
     let mut lines: Vec<String> = tables.flatten().collect();
     let missing = expected.dead_letters.iter().filter(|position| !outcome.parked_positions().contains(position));
-    lines.extend(missing.map(|position| format!("the event at position {position} was expected to be parked, and was applied")));
+    lines.extend(
+        missing.map(|position| format!("the event at position {position} was expected to be parked, and was applied")),
+    );
     let parked = outcome.dead_letters.iter().filter(|letter| !expected.dead_letters.contains(&letter.position.0));
     let parked: Vec<String> = parked.map(letter_line).collect();
     if !parked.is_empty() {
@@ -236,9 +247,7 @@ impl Verdict {
     }
 
     fn json(&self) -> Json {
-        let letter = |letter: &DeadLetter| {
-            json!({ "position": letter.position.0, "stream": letter.stream, "event_type": letter.event_type, "reason": letter.reason })
-        };
+        let letter = |letter: &DeadLetter| json!({ "position": letter.position.0, "stream": letter.stream, "event_type": letter.event_type, "reason": letter.reason });
         json!({
             "as_expected": self.differences.is_empty(),
             "differences": self.differences,
