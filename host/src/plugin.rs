@@ -34,7 +34,7 @@ mod watch;
 mod tests;
 
 pub use compile::{CompilerProcess, compile_main};
-pub use component::digest;
+pub use component::{digest, imported_interfaces};
 pub use error::{PluginError, Problem};
 pub use folder::FolderChange;
 pub use sources::{Saved, SourceWatcher};
@@ -43,7 +43,7 @@ pub use watch::{FolderWatcher, WatchOptions, watch};
 use cache::Cache;
 use compile::{CompileLimits, Compiler, Source};
 use component::World;
-use engine::Engines;
+use engine::{Effort, Engines};
 use limits::Limits;
 
 /// What plugins may use. All limits are for one instance, unless they say otherwise.
@@ -53,6 +53,8 @@ pub struct PluginOptions {
     pub cache_dir: PathBuf,
     /// Compiled files kept; the oldest go first.
     pub max_cached_artefacts: usize,
+    /// Whether compiled code shall run fast; otherwise it is there sooner, and answers the same.
+    pub optimise: bool,
     /// Where plugins are compiled.
     pub compiler: CompilerProcess,
     /// The largest plugin file.
@@ -85,6 +87,7 @@ impl PluginOptions {
         Self {
             cache_dir: cache_dir.into(),
             max_cached_artefacts: 64,
+            optimise: true,
             compiler: CompilerProcess::ThisProgram,
             max_file_bytes: 64 << 20,
             compile_seconds: 60,
@@ -145,7 +148,8 @@ impl PluginHost {
             PluginError::Start { reason: format!("the folder {} is not usable: {error}", options.cache_dir.display()) }
         })?;
         let limits = CompileLimits { seconds: options.compile_seconds, memory_mib: options.compile_memory_mib };
-        let compiler = Compiler::new(options.compiler.clone(), limits, cache);
+        let effort = if options.optimise { Effort::Full } else { Effort::Little };
+        let compiler = Compiler::new(options.compiler.clone(), effort, limits, cache);
         let engines =
             Engines::new(options.stack_kib).map_err(|error| PluginError::Start { reason: format!("{error:#}") })?;
         Ok(Self(Arc::new(Host { options, engines, compiler })))

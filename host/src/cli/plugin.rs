@@ -14,7 +14,7 @@ use super::output::{self, Format, count, size, text};
 use super::projection::columns;
 use super::trial::cache_folder;
 use crate::event::Interest;
-use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions};
+use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
 use crate::read_model::{Column, Table};
 
 mod new;
@@ -133,7 +133,8 @@ impl Build {
 /// Loads a plugin as the daemon would, and says what is wrong with it otherwise. Answers the file's content, too.
 pub fn load(file: &Path) -> anyhow::Result<(LoadedPlugin, Vec<u8>)> {
     let (name, bytes) = read(file)?;
-    let host = PluginHost::new(PluginOptions::new(cache_folder())).map_err(failure)?;
+    let options = PluginOptions { optimise: std::env::var_os("QUICK").is_none(), ..PluginOptions::new(cache_folder()) };
+    let host = PluginHost::new(options).map_err(failure)?;
     Ok((host.load(&name, &bytes).map_err(failure)?, bytes))
 }
 
@@ -170,6 +171,7 @@ fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
         "tables": description.schema.tables().iter().map(table).collect::<Vec<_>>(),
         "digest": code.digest().to_string(),
         "bytes": bytes.len(),
+        "imports": imported_interfaces(bytes),
     })
 }
 
@@ -182,6 +184,10 @@ fn sheet(report: &Value) -> String {
     ];
     lines.extend(output::elements(report, "interests").map(|interest| ("reads", interests(interest))));
     lines.extend(output::elements(report, "tables").map(|table| ("table", columns(table))));
+    let mut label = "imports";
+    for import in output::elements(report, "imports").filter_map(Value::as_str) {
+        lines.push((std::mem::take(&mut label), import.to_owned()));
+    }
     lines.push(("file", format!("{}, {}", size(count(report, "bytes")), text(report, "digest"))));
     lines.push(("", "this plugin would be taken".to_owned()));
     output::sheet(&lines)
