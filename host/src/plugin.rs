@@ -77,6 +77,8 @@ pub struct PluginOptions {
     pub call_seconds: u64,
     /// Fuel for each event of a metered call; a unit is about one instruction.
     pub fuel_per_event: u64,
+    /// What instances find on standard input. For trying sources without building them; else nothing.
+    pub input: Arc<[u8]>,
     /// Log lines of all instances of a plugin together; what exceeds it is dropped and counted.
     pub log_bytes_per_second: usize,
 }
@@ -99,6 +101,7 @@ impl PluginOptions {
             describe_seconds: 5,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
+            input: Arc::default(),
             log_bytes_per_second: 64 << 10,
         }
     }

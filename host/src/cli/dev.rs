@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,9 @@ use super::interrupt::{INTERRUPTED, interrupted};
 use super::output::{self, Format, Paint, counted, duration};
 use super::plugin::project::Project;
 use super::plugin::test::letter_line;
-use super::plugin::{failure, read};
+use super::plugin::{failure, options, read};
 use super::rows::{TableRows, Wording, changes, describe, shown};
-use super::trial::{Delivery, History, Outcome, cache_folder};
+use super::trial::{Delivery, History, Outcome};
 use crate::plugin::{LoadedPlugin, PluginHost, PluginOptions, Saved, SourceWatcher};
 use crate::projection::ComponentDigest;
 use crate::read_model::Value;
@@ -24,6 +25,8 @@ use crate::telemetry::{self, LogFormat};
 
 /// Rows of each table that are shown at the start.
 const FIRST_ROWS: usize = 10;
+/// Up to so many events, code that is there sooner is faster than code that runs faster.
+const MAX_UNOPTIMISED_EVENTS: u64 = 50_000;
 /// Parked events that are told.
 const MAX_TOLD: usize = 5;
 
@@ -47,15 +50,17 @@ pub struct Dev {
 struct Session<'a> {
     dev: &'a Dev,
     format: Format,
-    host: PluginHost,
     history: History,
     /// The last plugin that ran, and its rows.
-    previous: Option<(ComponentDigest, Outcome)>,
+    previous: Option<(Loaded, Outcome)>,
 }
+
+/// What makes two plugins the same: the file, and what it reads from standard input.
+type Loaded = (ComponentDigest, Arc<[u8]>);
 
 /// A plugin that was built and run.
 struct Round {
-    digest: ComponentDigest,
+    loaded: Loaded,
     outcome: Outcome,
     building: Duration,
     loading: Duration,
@@ -68,9 +73,7 @@ impl Dev {
         let project = Project::open(&self.folder)?;
         let mut sources = SourceWatcher::new(self.watched(&project));
         let interrupted = interrupted(sources.waker()).context("cannot listen for Ctrl-C")?;
-        let options = PluginOptions::new(cache_folder());
-        let host = PluginHost::new(options).map_err(failure)?;
-        let mut session = Session { dev: self, format, host, history: self.history()?, previous: None };
+        let mut session = Session { dev: self, format, history: self.history()?, previous: None };
         session.turn(None)?;
         let watched: Vec<_> = project.watched().iter().map(|path| path.display().to_string()).collect();
         session.say(format!("watching {}; Ctrl-C ends", watched.join(", ")))?;
@@ -124,15 +127,19 @@ impl Session<'_> {
         }
         let started = Instant::now();
         let project = Project::open(&self.dev.folder)?;
-        let file = project.build()?;
+        let (file, input) = project.build_for_dev(saved.map(|saved| saved.files.as_slice()))?;
         let building = started.elapsed();
         let started = Instant::now();
         let (name, bytes) = read(&file)?;
-        let LoadedPlugin::Projection { code, .. } = self.host.load(&name, &bytes).map_err(failure)?;
+        let input: Arc<[u8]> = input.into();
+        let optimise = self.history.len() > MAX_UNOPTIMISED_EVENTS;
+        let options = PluginOptions { optimise, input: Arc::clone(&input), ..options() };
+        let host = PluginHost::new(options).map_err(failure)?;
+        let LoadedPlugin::Projection { code, .. } = host.load(&name, &bytes).map_err(failure)?;
         let loading = started.elapsed();
         let started = Instant::now();
         let outcome = self.history.run(&code, Delivery::Usual)?;
-        Ok(Round { digest: code.digest().clone(), outcome, building, loading, running: started.elapsed() })
+        Ok(Round { loaded: (code.digest().clone(), input), outcome, building, loading, running: started.elapsed() })
     }
 
     fn show(&mut self, round: Round, saved: Option<&Saved>) -> anyhow::Result<()> {
@@ -148,7 +155,7 @@ impl Session<'_> {
             let seconds = since.map(|since| since.as_secs_f64());
             output::print(json!({ "differences": differences, "parked": parked, "seconds": seconds }))?;
         } else {
-            let same_file = self.previous.as_ref().is_some_and(|(digest, _)| *digest == round.digest);
+            let same_file = self.previous.as_ref().is_some_and(|(loaded, _)| *loaded == round.loaded);
             if differences.is_empty() {
                 let why = if same_file { ": the build gave the same file" } else { "" };
                 output::print(format!("all rows are as before{why}"))?;
@@ -166,7 +173,7 @@ impl Session<'_> {
                 "{events}, {rows}: built in {building}, loaded in {loading}, applied in {running}{since}"
             ))?;
         }
-        self.previous = Some((round.digest, round.outcome));
+        self.previous = Some((round.loaded, round.outcome));
         Ok(())
     }
 

@@ -40,8 +40,7 @@ impl Paint {
             Self::Green => 32,
             Self::Yellow => 33,
         };
-        let colours =
-            io::stdout().is_terminal() && !std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         if colours { format!("\x1b[{code}m{line}\x1b[0m") } else { line }
     }
 }

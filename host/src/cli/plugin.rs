@@ -1,5 +1,6 @@
 //! `lantern plugin`: what lies in the daemon's plugin folder, and all that an author does without a daemon.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -133,9 +134,13 @@ impl Build {
 /// Loads a plugin as the daemon would, and says what is wrong with it otherwise. Answers the file's content, too.
 pub fn load(file: &Path) -> anyhow::Result<(LoadedPlugin, Vec<u8>)> {
     let (name, bytes) = read(file)?;
-    let options = PluginOptions { optimise: std::env::var_os("QUICK").is_none(), ..PluginOptions::new(cache_folder()) };
-    let host = PluginHost::new(options).map_err(failure)?;
+    let host = PluginHost::new(options()).map_err(failure)?;
     Ok((host.load(&name, &bytes).map_err(failure)?, bytes))
+}
+
+/// Compiled plugins are kept between commands, a few of them: large ones take seconds to compile.
+pub fn options() -> PluginOptions {
+    PluginOptions { max_cached_artefacts: 16, ..PluginOptions::new(cache_folder()) }
 }
 
 /// A plugin file's name, for messages, and its content.
@@ -185,12 +190,24 @@ fn sheet(report: &Value) -> String {
     lines.extend(output::elements(report, "interests").map(|interest| ("reads", interests(interest))));
     lines.extend(output::elements(report, "tables").map(|table| ("table", columns(table))));
     let mut label = "imports";
-    for import in output::elements(report, "imports").filter_map(Value::as_str) {
-        lines.push((std::mem::take(&mut label), import.to_owned()));
+    for (package, interfaces) in packages(output::elements(report, "imports").filter_map(Value::as_str)) {
+        lines.push((std::mem::take(&mut label), format!("{package}: {}", interfaces.join(", "))));
     }
     lines.push(("file", format!("{}, {}", size(count(report, "bytes")), text(report, "digest"))));
     lines.push(("", "this plugin would be taken".to_owned()));
     output::sheet(&lines)
+}
+
+/// The interfaces of each package: `wasi:io@0.2.6` has `poll` and `streams`.
+fn packages<'a>(imports: impl Iterator<Item = &'a str>) -> BTreeMap<String, Vec<&'a str>> {
+    let mut packages = BTreeMap::<String, Vec<&str>>::new();
+    for import in imports {
+        let (package, interface) = import.split_once('/').unwrap_or((import, "functions"));
+        let (interface, version) = interface.split_once('@').unwrap_or((interface, ""));
+        let package = if version.is_empty() { package.to_owned() } else { format!("{package}@{version}") };
+        packages.entry(package).or_default().push(interface);
+    }
+    packages
 }
 
 fn interests(interest: &Value) -> String {
@@ -214,6 +231,14 @@ mod tests {
         let failure = error.downcast::<Failure>().expect("a failure with a hint");
         assert!(failure.message.contains("it is not WebAssembly"), "{failure}");
         assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn imports_are_listed_by_package() {
+        let packages = packages(["env", "wasi:io/poll@0.2.6", "wasi:io/streams@0.2.6"].into_iter());
+        let lines: Vec<_> =
+            packages.iter().map(|(package, interfaces)| (package.as_str(), interfaces.join(" "))).collect();
+        assert_eq!(lines, [("env", "functions".to_owned()), ("wasi:io@0.2.6", "poll streams".to_owned())]);
     }
 
     #[test]

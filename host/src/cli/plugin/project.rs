@@ -30,6 +30,18 @@ struct Manifest {
     /// What `lantern dev` watches.
     #[serde(default)]
     watch: Vec<PathBuf>,
+    dev: Option<DevBuild>,
+}
+
+/// What `lantern dev` runs in place of `build`, for languages whose builds are slow: a plugin that reads its source from
+/// standard input. A save of the source then needs no build.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DevBuild {
+    build: Vec<String>,
+    output: PathBuf,
+    /// The source.
+    input: PathBuf,
 }
 
 /// A folder with a `plugin.toml`.
@@ -87,8 +99,34 @@ impl Project {
     /// # Errors
     /// When the build fails, or leaves no file: says what its toolchain lacks, if it lacks something.
     pub fn build(&self) -> anyhow::Result<PathBuf> {
-        let (program, arguments) = self.manifest.build.split_first().context("plugin.toml names no build")?;
-        let shown = self.manifest.build.join(" ");
+        let output = self.output();
+        self.run(&self.manifest.build, &output)?;
+        Ok(output)
+    }
+
+    /// As [`Self::build`], for `lantern dev` after these files were saved; none is the first time. Answers also what
+    /// the plugin finds on standard input.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn build_for_dev(&self, saved: Option<&[PathBuf]>) -> anyhow::Result<(PathBuf, Vec<u8>)> {
+        let Some(dev) = &self.manifest.dev else { return Ok((self.build()?, Vec::new())) };
+        let (input, output) = (self.folder.join(&dev.input), self.folder.join(&dev.output));
+        let is_built_in = |file: &PathBuf| {
+            *file != input && self.manifest.watch.iter().any(|path| file.starts_with(self.folder.join(path)))
+        };
+        if saved.is_none_or(|files| files.iter().any(is_built_in)) || !output.is_file() {
+            // After a build that fails, the next save builds again.
+            let _ = std::fs::remove_file(&output);
+            self.run(&dev.build, &output)?;
+        }
+        let source = std::fs::read(&input).with_context(|| format!("cannot read {}", input.display()))?;
+        Ok((output, source))
+    }
+
+    fn run(&self, command: &[String], output: &Path) -> anyhow::Result<()> {
+        let (program, arguments) = command.split_first().context("plugin.toml names no build")?;
+        let shown = command.join(" ");
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).stdout(io::stderr());
         // What an outer cargo says is not about this build.
@@ -104,12 +142,11 @@ impl Project {
         if let Some(reason) = failed {
             return Err(Failure { hint: self.toolchain_hint(), ..Failure::new(reason, "") }.into());
         }
-        let output = self.output();
         if !output.is_file() {
             let message = format!("`{shown}` worked, but made no {}", output.display());
             return Err(Failure::new(message, "correct `output` or `build` in plugin.toml").into());
         }
-        Ok(output)
+        Ok(())
     }
 
     /// What the toolchain lacks and how to install it; none when it lacks nothing.
@@ -156,6 +193,27 @@ mod tests {
         assert!(refused(&GOOD.replace("[\"true\"]", "[]")).contains("build is empty"));
         let nothing = tempfile::tempdir().expect("a folder");
         assert!(Project::open(nothing.path()).err().expect("was taken").to_string().contains("no plugin.toml"));
+    }
+
+    #[test]
+    fn a_source_that_the_plugin_reads_itself_needs_no_build() {
+        let toml = format!(
+            "{GOOD}watch = [\"app.py\", \"sdk\"]\n[dev]\nbuild = [\"sh\", \"-c\", \"echo built >> log; touch dev.wasm\"]\n\
+             output = \"dev.wasm\"\ninput = \"app.py\"\n"
+        );
+        let (folder, project) = project(&toml);
+        let (project, path) = (project.expect("sound"), |name: &str| folder.path().join(name));
+        let builds = |saved: Option<&[PathBuf]>| {
+            let (file, source) = project.build_for_dev(saved).expect("builds");
+            assert_eq!((file, source), (path("dev.wasm"), b"source".to_vec()));
+            std::fs::read_to_string(path("log")).expect("built once at least").lines().count()
+        };
+        std::fs::write(path("app.py"), "source").expect("written");
+        assert_eq!(builds(None), 1);
+        assert_eq!(builds(Some(&[path("app.py"), path("events.jsonl")])), 1);
+        assert_eq!(builds(Some(&[path("app.py"), path("sdk/rows.py")])), 2);
+        std::fs::remove_file(path("dev.wasm")).expect("it was there");
+        assert_eq!(builds(Some(&[path("app.py")])), 3);
     }
 
     #[test]
