@@ -74,6 +74,8 @@ impl Dev {
         let mut sources = SourceWatcher::new(self.watched(&project));
         let interrupted = interrupted(sources.waker()).context("cannot listen for Ctrl-C")?;
         let mut session = Session { dev: self, format, history: self.history()?, previous: None };
+        let events = counted(session.history.len(), "event");
+        session.say(format!("{}: building it and applying {events}", project.name()))?;
         session.turn(None)?;
         let watched: Vec<_> = project.watched().iter().map(|path| path.display().to_string()).collect();
         session.say(format!("watching {}; Ctrl-C ends", watched.join(", ")))?;
@@ -196,10 +198,9 @@ fn seconds(time: Duration) -> String {
 }
 
 fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
-    let find = |tables: &[TableRows], name: &str| tables.iter().position(|rows| rows.table.name == name);
     let mut lines = Vec::new();
     for TableRows { table, rows } in &after.tables {
-        match find(&before.tables, &table.name).map(|index| &before.tables[index]) {
+        match before.table(&table.name) {
             Some(old) if old.table.columns == table.columns && old.table.primary_key == table.primary_key => {
                 let changes = changes(table, &old.rows, rows);
                 if !changes.is_empty() {
@@ -213,7 +214,7 @@ fn differences(before: &Outcome, after: &Outcome) -> Vec<String> {
             }
         }
     }
-    let gone = before.tables.iter().filter(|old| find(&after.tables, &old.table.name).is_none());
+    let gone = before.tables.iter().filter(|old| after.table(&old.table.name).is_none());
     lines.extend(gone.map(|old| Paint::Red.on(format!("{} is no table any more", old.table.name))));
     lines
 }

@@ -63,6 +63,10 @@ impl Outcome {
         self.tables.iter().map(|table| table.rows.len() as u64).sum()
     }
 
+    pub fn table(&self, name: &str) -> Option<&TableRows> {
+        self.tables.iter().find(|rows| rows.table.name == name)
+    }
+
     pub fn parked_positions(&self) -> Vec<u64> {
         self.dead_letters.iter().map(|letter| letter.position.0).collect()
     }

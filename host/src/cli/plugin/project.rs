@@ -129,10 +129,6 @@ impl Project {
         let shown = command.join(" ");
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).stdin(Stdio::null()).stdout(io::stderr());
-        // What an outer cargo says is not about this build.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
-            command.env_remove(name);
-        }
         let failed = match command.status() {
             Ok(status) if status.success() => None,
             Ok(status) => Some(format!("`{shown}` failed in {} ({status})", self.folder.display())),

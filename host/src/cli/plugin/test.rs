@@ -183,7 +183,7 @@ fn cell(column: &Column, value: &Json) -> Option<Value> {
 /// What differs from the expectation.
 fn unexpected(outcome: &Outcome, expected: &Expected) -> Vec<String> {
     let tables = expected.tables.iter().filter_map(|wanted| {
-        let got = outcome.tables.iter().find(|got| got.table.name == wanted.table.name)?;
+        let got = outcome.table(&wanted.table.name)?;
         let changes = changes(&got.table, &wanted.rows, &got.rows);
         (!changes.is_empty()).then(|| describe(&got.table, &changes, Wording::ExpectedAndGot))
     });
@@ -226,7 +226,10 @@ fn unsteady(usual: &Outcome, fresh: &Outcome) -> Vec<String> {
 pub fn letter_line(letter: &DeadLetter) -> String {
     let DeadLetter { position, stream, version, event_type, .. } = letter;
     let reason = letter.reason.as_deref().unwrap_or("waits behind the failed event of its stream");
-    format!("  position {position}, {event_type} of {stream}@{version}: {}", reason.replace('\n', "\n      "))
+    format!(
+        "  position {position}, {event_type} of {stream}@{version}: {}",
+        reason.trim_end().replace('\n', "\n      ")
+    )
 }
 
 impl Verdict {
