@@ -1,4 +1,4 @@
-//! The command grammar: noun, then verb. Each noun has its file; `serve`, `bench`, `plugin check` and `compile-plugin`
+//! The command grammar: noun, then verb. Each noun has its file; `serve`, `dev`, `bench` and what an author does with a plugin
 //! work here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
 
 use std::io;
@@ -12,8 +12,10 @@ use output::Format;
 mod bench;
 mod client;
 mod dead_letter;
+mod dev;
 mod events;
 mod import;
+mod interrupt;
 mod output;
 mod plugin;
 mod progress;
@@ -21,8 +23,10 @@ mod projection;
 mod query;
 mod records;
 mod replay;
+mod rows;
 mod serve;
 mod tail;
+mod trial;
 
 /// Streams stored events to WebAssembly projections and serves their read models.
 #[derive(Parser)]
@@ -60,13 +64,15 @@ enum Command {
     /// See, retry and discard events that a projection could not apply
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::DeadLetter),
-    /// See the daemon's plugins, or check a plugin file
+    /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
     /// Measure a replay of the log through a plugin, without changing anything
     ///
     /// The daemon may be running. Rows go to the folder for temporary files (TMPDIR) and are deleted.
     Bench(bench::Bench),
+    /// Work on a plugin: build it on every save and see what changes in the rows
+    Dev(dev::Dev),
     /// Compile a plugin from standard input: the daemon runs this in a child process
     #[command(hide = true)]
     CompilePlugin,
@@ -93,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Bench(bench) => bench.run(format),
+        Command::Dev(dev) => dev.run(format),
         Command::CompilePlugin => return crate::plugin::compile_main(),
     };
     done.unwrap_or_else(|error| report(&error))
@@ -103,11 +110,15 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return ExitCode::SUCCESS;
     }
+    tell(error);
+    ExitCode::FAILURE
+}
+
+fn tell(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
     if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint.as_deref()) {
         eprintln!("hint: {hint}");
     }
-    ExitCode::FAILURE
 }
 
 /// Whoever read the output has seen enough of it.
@@ -149,6 +160,14 @@ mod tests {
             "plugin list",
             "plugin check some.wasm",
             "bench some.wasm --data-dir d --events 1000 --json",
+            "plugin new seat-board --lang rust --dir somewhere",
+            "plugin build",
+            "plugin build some/folder",
+            "plugin test some.wasm --given events.jsonl --expect rows.json",
+            "plugin test some/folder --write",
+            "dev",
+            "dev some/folder --given events.jsonl",
+            "dev some/folder --data-dir lantern-data --events 1000",
             "compile-plugin",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));
@@ -168,6 +187,8 @@ mod tests {
             "events append order-1 --data {}",
             "events append order-1 --type Placed --data {} --expected newest",
             "query orders totals --where total",
+            "dev some/folder --events 1000",
+            "dev some/folder --given events.jsonl --data-dir lantern-data",
             "dead-letter discard orders",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));

@@ -34,6 +34,8 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 
+pub use import::read_record;
+pub use read_models::RowJson;
 pub use server::serve;
 
 /// What the API shows and controls.

@@ -26,6 +26,7 @@ mod imports;
 mod limits;
 mod log;
 mod projection;
+mod sources;
 mod wasi;
 mod watch;
 
@@ -33,15 +34,16 @@ mod watch;
 mod tests;
 
 pub use compile::{CompilerProcess, compile_main};
-pub use component::digest;
+pub use component::{digest, imported_interfaces};
 pub use error::{PluginError, Problem};
 pub use folder::FolderChange;
+pub use sources::{Saved, SourceWatcher};
 pub use watch::{FolderWatcher, WatchOptions, watch};
 
 use cache::Cache;
 use compile::{CompileLimits, Compiler, Source};
 use component::World;
-use engine::Engines;
+use engine::{Effort, Engines};
 use limits::Limits;
 
 /// What plugins may use. All limits are for one instance, unless they say otherwise.
@@ -51,6 +53,8 @@ pub struct PluginOptions {
     pub cache_dir: PathBuf,
     /// Compiled files kept; the oldest go first.
     pub max_cached_artefacts: usize,
+    /// Whether compiled code shall run fast; otherwise it is there sooner, and answers the same.
+    pub optimise: bool,
     /// Where plugins are compiled.
     pub compiler: CompilerProcess,
     /// The largest plugin file.
@@ -73,6 +77,8 @@ pub struct PluginOptions {
     pub call_seconds: u64,
     /// Fuel for each event of a metered call; a unit is about one instruction.
     pub fuel_per_event: u64,
+    /// What instances find on standard input. For trying sources without building them; else nothing.
+    pub input: Arc<[u8]>,
     /// Log lines of all instances of a plugin together; what exceeds it is dropped and counted.
     pub log_bytes_per_second: usize,
 }
@@ -83,6 +89,7 @@ impl PluginOptions {
         Self {
             cache_dir: cache_dir.into(),
             max_cached_artefacts: 64,
+            optimise: true,
             compiler: CompilerProcess::ThisProgram,
             max_file_bytes: 64 << 20,
             compile_seconds: 60,
@@ -94,6 +101,7 @@ impl PluginOptions {
             describe_seconds: 5,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
+            input: Arc::default(),
             log_bytes_per_second: 64 << 10,
         }
     }
@@ -143,7 +151,8 @@ impl PluginHost {
             PluginError::Start { reason: format!("the folder {} is not usable: {error}", options.cache_dir.display()) }
         })?;
         let limits = CompileLimits { seconds: options.compile_seconds, memory_mib: options.compile_memory_mib };
-        let compiler = Compiler::new(options.compiler.clone(), limits, cache);
+        let effort = if options.optimise { Effort::Full } else { Effort::Little };
+        let compiler = Compiler::new(options.compiler.clone(), effort, limits, cache);
         let engines =
             Engines::new(options.stack_kib).map_err(|error| PluginError::Start { reason: format!("{error:#}") })?;
         Ok(Self(Arc::new(Host { options, engines, compiler })))

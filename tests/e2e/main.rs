@@ -12,6 +12,7 @@
 
 mod accounts;
 mod append_and_read;
+mod author;
 mod bench;
 mod cloud_events;
 mod commands;

@@ -1,6 +1,7 @@
 //! The command line as a person or a script uses it.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde_json::Value;
@@ -66,6 +67,13 @@ impl Cli {
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("lantern can be run")
+    }
+
+    /// Starts a command whose output goes to a file.
+    pub fn start_into(&self, arguments: &[&str], output: File) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::null()).stderr(output.try_clone().expect("a file has a copy")).stdout(output);
         command.spawn().expect("lantern can be run")
     }
 

@@ -20,7 +20,8 @@ pub fn plugin(package: &'static str) -> Vec<u8> {
 }
 
 /// Packages below `tests/plugins/`.
-const FIXTURES: [&str; 4] = ["accounts-first", "accounts-second", "accounts-changed", "accounts-failing"];
+const FIXTURES: [&str; 5] =
+    ["accounts-first", "accounts-second", "accounts-changed", "accounts-failing", "accounts-stateful"];
 
 /// Builds packages of the workspace to WebAssembly.
 ///

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::all, clippy::unwrap_used, unused_qualifications, unsafe_op_in_unsafe_fn)]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "columnar-projection",
     pub_export_macro: true,
     default_bindings_module: "lantern_sdk::bindings",

@@ -1,7 +1,7 @@
 //! Write a Lantern projection in Rust.
 //!
 //! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
-//! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `guest-sdk/README.md` shows a
+//! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `README.md` shows a
 //! whole one, and how to build, test and run it.
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
@@ -50,5 +50,5 @@ pub mod __private {
 
 /// Compiles the projection that the README shows.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -12,10 +12,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::Failure;
+use super::interrupt::{INTERRUPTED, interrupted};
 use super::output::{self, Format, count, counted, grouped, size, text};
-use super::plugin::{self, Scratch};
+use super::plugin;
 use super::progress::{Progress, remaining};
-use super::replay::{INTERRUPTED, interrupted};
 use super::serve;
 use crate::config::Config;
 use crate::event::Position;
@@ -54,9 +54,9 @@ impl Bench {
         let flags = self.data_dir.iter().map(|folder| ("daemon.data_dir", folder.clone())).collect();
         let options = serve::options(Config::load(self.config.as_deref(), flags)?);
         let events = open_log(&options.data_dir, options.event_store)?;
-        let scratch = Scratch::new()?;
-        let LoadedPlugin::Projection { code, .. } = self.load(options.plugins, &scratch)?;
-        let path = scratch.0.join("read-model.db");
+        let scratch = tempfile::Builder::new().prefix("lantern-bench-").tempdir().context("no room for a bench")?;
+        let LoadedPlugin::Projection { code, .. } = self.load(options.plugins, scratch.path())?;
+        let path = scratch.path().join("read-model.db");
         let runner = options.projections.runner;
         let Some(replayed) = self.replay(&events, &code, &path, runner)? else {
             return Ok(ExitCode::from(INTERRUPTED));
@@ -69,10 +69,10 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn load(&self, options: PluginOptions, scratch: &Scratch) -> anyhow::Result<LoadedPlugin> {
+    fn load(&self, options: PluginOptions, cache_dir: &Path) -> anyhow::Result<LoadedPlugin> {
         let shown = self.plugin.display();
         let bytes = std::fs::read(&self.plugin).with_context(|| format!("cannot read {shown}"))?;
-        let host = PluginHost::new(PluginOptions { cache_dir: scratch.0.clone(), ..options });
+        let host = PluginHost::new(PluginOptions { cache_dir: cache_dir.to_owned(), ..options });
         Ok(host.and_then(|host| host.load(&shown.to_string(), &bytes)).map_err(plugin::failure)?)
     }
 
@@ -85,14 +85,15 @@ impl Bench {
         options: RunnerOptions,
     ) -> anyhow::Result<Option<Replayed>> {
         let end = self.events.unwrap_or(u64::MAX).min(events.head().0);
-        let interrupted = interrupted().context("cannot listen for Ctrl-C")?;
+        let interrupted = interrupted(|| {}).context("cannot listen for Ctrl-C")?;
         let failed = |halt: Halt| anyhow::anyhow!("{}: {}", code.description().name, halt.reason);
         let mut progress = Progress::start();
         let started = Instant::now();
         let mut shown = started;
         let mut runner = Runner::open(events, Arc::clone(code), path, options)?;
         runner.measure();
-        while runner.read_to().0 < end {
+        // At the end of the log a step more, which makes the indexes.
+        while runner.read_to().0 < end || end == events.head().0 {
             match runner.step().map_err(failed)? {
                 Step::Parked(position) => return Err(parked(code, path, position)?.into()),
                 Step::CaughtUp => break,

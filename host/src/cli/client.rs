@@ -1,4 +1,4 @@
-//! The HTTP client of every command except `serve` and `plugin check`. Knows the daemon's errors and how to tell a
+//! The HTTP client of every command that asks a daemon. Knows the daemon's errors and how to tell a
 //! person about them; knows nothing about any one command.
 
 use std::fmt::{self, Display, Write as _};

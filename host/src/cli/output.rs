@@ -2,7 +2,7 @@
 //! output, so that a reader who goes away (`| head`) is no error anywhere.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
@@ -24,6 +24,27 @@ pub fn print(text: impl fmt::Display) -> io::Result<()> {
     writeln!(out, "{text}")
 }
 
+/// A colour for a whole line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    Red,
+    Green,
+    Yellow,
+}
+
+impl Paint {
+    /// The line in this colour, where there are colours.
+    pub fn on(self, line: String) -> String {
+        let code = match self {
+            Self::Red => 31,
+            Self::Green => 32,
+            Self::Yellow => 33,
+        };
+        let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        if colours { format!("\x1b[{code}m{line}\x1b[0m") } else { line }
+    }
+}
+
 /// A table without borders between rows, with headings, ready to be filled.
 pub fn table<T: ToString>(headings: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
@@ -35,12 +56,13 @@ pub fn table<T: ToString>(headings: impl IntoIterator<Item = T>) -> Table {
     table
 }
 
-/// Prints a table without the spaces that fill its lines.
+/// Prints a table.
 pub fn print_table(table: &Table) -> io::Result<()> {
     print(unindented(table))
 }
 
-fn unindented(table: &Table) -> String {
+/// The lines of a table without the spaces that fill them.
+pub fn unindented(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     let indent = usize::from(lines.iter().all(|line| line.is_empty() || line.starts_with(' ')));
     lines.iter().map(|line| line.get(indent..).unwrap_or_default()).collect::<Vec<_>>().join("\n")

@@ -1,6 +1,7 @@
-//! `lantern plugin`: what lies in the daemon's plugin folder, and whether a file would be taken.
+//! `lantern plugin`: what lies in the daemon's plugin folder, and all that an author does without a daemon.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,9 +13,16 @@ use super::Context;
 use super::client::{Failure, Target};
 use super::output::{self, Format, count, size, text};
 use super::projection::columns;
+use super::trial::cache_folder;
 use crate::event::Interest;
-use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions};
+use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
 use crate::read_model::{Column, Table};
+
+mod new;
+pub mod project;
+pub mod test;
+
+use project::Project;
 
 #[derive(Subcommand)]
 pub enum Plugin {
@@ -22,6 +30,12 @@ pub enum Plugin {
     List,
     /// Check a plugin file here, without a daemon
     Check(Check),
+    /// Write a new projection's folder
+    New(new::New),
+    /// Build the plugin of a folder as its plugin.toml says, and check it
+    Build(Build),
+    /// Run a plugin over events, without a daemon, and compare the rows
+    Test(test::Test),
 }
 
 #[derive(Args)]
@@ -30,11 +44,21 @@ pub struct Check {
     file: PathBuf,
 }
 
+#[derive(Args)]
+pub struct Build {
+    /// Folder with a plugin.toml
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+}
+
 impl Plugin {
     pub fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Self::List => list(context)?,
             Self::Check(check) => check.run(context.format)?,
+            Self::New(new) => new.run(context.format)?,
+            Self::Build(build) => build.run(context.format)?,
+            Self::Test(test) => return test.run(context.format),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -70,14 +94,10 @@ fn list(context: &Context) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
 impl Check {
     fn run(&self, format: Format) -> anyhow::Result<()> {
-        let shown = self.file.display();
-        let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {shown}"))?;
-        let file = self.file.file_name().map_or_else(|| shown.to_string(), |name| name.to_string_lossy().into_owned());
-        let scratch = Scratch::new()?;
-        let host = PluginHost::new(PluginOptions::new(&scratch.0)).map_err(failure)?;
-        let plugin = host.load(&file, &bytes).map_err(failure)?;
+        let (plugin, bytes) = load(&self.file)?;
         let report = report(&plugin, &bytes);
         match format {
             Format::Json => output::print(report)?,
@@ -87,27 +107,50 @@ impl Check {
     }
 }
 
-/// A folder that is gone afterwards, so that nothing is left behind.
-pub(super) struct Scratch(pub PathBuf);
-
-impl Scratch {
-    pub fn new() -> anyhow::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        let folder = std::env::temp_dir().join(format!("lantern-{}", uuid::Uuid::now_v7()));
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
-        made.with_context(|| format!("cannot make {}", folder.display()))?;
-        Ok(Self(folder))
+impl Build {
+    fn run(&self, format: Format) -> anyhow::Result<()> {
+        let project = Project::open(&self.folder)?;
+        let file = project.build()?;
+        let (plugin, bytes) = load(&file)?;
+        let mut report = report(&plugin, &bytes);
+        if text(&report, "projection") != project.name() {
+            let message =
+                format!("the plugin calls itself {}, and plugin.toml {}", report["projection"], project.name());
+            return Err(Failure::new(message, "give both the same name").into());
+        }
+        report["file"] = json!(file);
+        match format {
+            Format::Json => output::print(report)?,
+            Format::Person => {
+                let tables: Vec<&str> = output::elements(&report, "tables").map(|table| text(table, "name")).collect();
+                let (size, world) = (size(bytes.len() as u64), text(&report, "world"));
+                output::print(format!("{}: {size}, world {world}, tables {}", file.display(), tables.join(", ")))?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // At worst a folder stays in the place for temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Loads a plugin as the daemon would, and says what is wrong with it otherwise. Answers the file's content, too.
+pub fn load(file: &Path) -> anyhow::Result<(LoadedPlugin, Vec<u8>)> {
+    let (name, bytes) = read(file)?;
+    let host = PluginHost::new(options()).map_err(failure)?;
+    Ok((host.load(&name, &bytes).map_err(failure)?, bytes))
 }
 
-pub(super) fn failure(error: PluginError) -> Failure {
+/// Compiled plugins are kept between commands, a few of them: large ones take seconds to compile.
+pub fn options() -> PluginOptions {
+    PluginOptions { max_cached_artefacts: 16, ..PluginOptions::new(cache_folder()) }
+}
+
+/// A plugin file's name, for messages, and its content.
+pub fn read(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok((name, bytes))
+}
+
+pub fn failure(error: PluginError) -> Failure {
     Failure::new(error.to_string(), error.hint())
 }
 
@@ -133,6 +176,7 @@ fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
         "tables": description.schema.tables().iter().map(table).collect::<Vec<_>>(),
         "digest": code.digest().to_string(),
         "bytes": bytes.len(),
+        "imports": imported_interfaces(bytes),
     })
 }
 
@@ -145,9 +189,25 @@ fn sheet(report: &Value) -> String {
     ];
     lines.extend(output::elements(report, "interests").map(|interest| ("reads", interests(interest))));
     lines.extend(output::elements(report, "tables").map(|table| ("table", columns(table))));
+    let mut label = "imports";
+    for (package, interfaces) in packages(output::elements(report, "imports").filter_map(Value::as_str)) {
+        lines.push((std::mem::take(&mut label), format!("{package}: {}", interfaces.join(", "))));
+    }
     lines.push(("file", format!("{}, {}", size(count(report, "bytes")), text(report, "digest"))));
     lines.push(("", "this plugin would be taken".to_owned()));
     output::sheet(&lines)
+}
+
+/// The interfaces of each package: `wasi:io@0.2.6` has `poll` and `streams`.
+fn packages<'a>(imports: impl Iterator<Item = &'a str>) -> BTreeMap<String, Vec<&'a str>> {
+    let mut packages = BTreeMap::<String, Vec<&str>>::new();
+    for import in imports {
+        let (package, interface) = import.split_once('/').unwrap_or((import, "functions"));
+        let (interface, version) = interface.split_once('@').unwrap_or((interface, ""));
+        let package = if version.is_empty() { package.to_owned() } else { format!("{package}@{version}") };
+        packages.entry(package).or_default().push(interface);
+    }
+    packages
 }
 
 fn interests(interest: &Value) -> String {
@@ -174,18 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn imports_are_listed_by_package() {
+        let packages = packages(["env", "wasi:io/poll@0.2.6", "wasi:io/streams@0.2.6"].into_iter());
+        let lines: Vec<_> =
+            packages.iter().map(|(package, interfaces)| (package.as_str(), interfaces.join(" "))).collect();
+        assert_eq!(lines, [("env", "functions".to_owned()), ("wasi:io@0.2.6", "poll streams".to_owned())]);
+    }
+
+    #[test]
     fn interests_read_like_sentences() {
         let some = json!({ "category": "order", "event_types": ["Placed", "Paid"] });
         assert_eq!(interests(&some), "Placed, Paid of category order");
         assert_eq!(interests(&json!({ "category": null, "event_types": [] })), "all events of every category");
-    }
-
-    #[test]
-    fn the_folder_for_compiled_code_is_gone_afterwards() {
-        let scratch = Scratch::new().expect("a folder");
-        let folder = scratch.0.clone();
-        assert!(folder.is_dir());
-        drop(scratch);
-        assert!(!folder.exists());
     }
 }

@@ -1,8 +1,7 @@
 //! `lantern projection replay`: starts a replay and, with `--watch`, shows it until the new read model is swapped in.
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Context;
+use super::interrupt::{INTERRUPTED, interrupted};
 use super::output::{self, count, grouped, text, words};
 use super::progress::Progress;
 use super::projection::{pace, post, status, told};
@@ -19,8 +19,6 @@ use super::projection::{pace, post, status, told};
 const LOOK: Duration = Duration::from_millis(200);
 /// So often in a row may the daemon not answer: it may be restarting, and a replay goes on after a restart.
 const SILENT_LOOKS: u32 = 50;
-/// What a shell reports for a command that Ctrl-C ended.
-pub(super) const INTERRUPTED: u8 = 130;
 
 #[derive(Args)]
 pub struct Replay {
@@ -61,7 +59,7 @@ impl Replay {
 
     fn watch_until_swapped(&self, context: &Context, build: u64) -> anyhow::Result<ExitCode> {
         let name = &self.name;
-        let interrupted = interrupted().context("cannot listen for Ctrl-C")?;
+        let interrupted = interrupted(|| {}).context("cannot listen for Ctrl-C")?;
         let mut progress = Progress::start();
         let mut silent = 0;
         loop {
@@ -147,23 +145,6 @@ fn message(replay: &Value) -> String {
     };
     let (position, head) = (grouped(count(replay, "position")), grouped(count(replay, "head")));
     format!("{position} of {head} events{}{failed}{reason}", pace(replay))
-}
-
-/// Becomes true at the first Ctrl-C; the second one ends the process as usual.
-pub(super) fn interrupted() -> std::io::Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let flag = Arc::clone(&interrupted);
-    thread::spawn(move || {
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                if flag.swap(true, Ordering::Relaxed) {
-                    std::process::exit(i32::from(INTERRUPTED));
-                }
-            }
-        });
-    });
-    Ok(interrupted)
 }
 
 #[cfg(test)]

@@ -39,23 +39,23 @@ impl NewEventJson<'_> {
         if self.stream.is_some() || self.aggregate_type.is_some() || self.aggregate_id.is_some() {
             return Err("the stream is named by the path; leave out stream, aggregate_type and aggregate_id".into());
         }
-        self.event()
+        self.event(now())
     }
 
-    /// The event of an import, with its stream.
+    /// The event of an import, with its stream. An event without a time gets this one.
     ///
     /// # Errors
     /// Says which field is wrong, and how.
-    pub fn with_stream(self) -> Result<(StreamName, NewEvent), String> {
+    pub fn with_stream(self, time: Timestamp) -> Result<(StreamName, NewEvent), String> {
         let stream = match (&self.stream, &self.aggregate_type, &self.aggregate_id) {
             (Some(stream), None, None) => stream.parse(),
             (None, Some(category), Some(id)) => StreamName::of(category, id),
             _ => return Err("name the stream with either stream, or aggregate_type and aggregate_id".into()),
         };
-        Ok((stream.map_err(|invalid| invalid.to_string())?, self.event()?))
+        Ok((stream.map_err(|invalid| invalid.to_string())?, self.event(time)?))
     }
 
-    fn event(self) -> Result<NewEvent, String> {
+    fn event(self, default_time: Timestamp) -> Result<NewEvent, String> {
         check_name("event_type", &self.event_type).map_err(|invalid| invalid.to_string())?;
         let metadata = self.metadata.map_or("{}", RawValue::get);
         if !metadata.starts_with('{') {
@@ -68,7 +68,7 @@ impl NewEventJson<'_> {
             id: self.id.unwrap_or_else(Uuid::now_v7),
             event_type: self.event_type,
             schema_version: self.schema_version.unwrap_or(1),
-            time: self.time.as_deref().map_or_else(|| Ok(now()), timestamp)?,
+            time: self.time.as_deref().map_or(Ok(default_time), timestamp)?,
             content_type: JSON.to_owned(),
             data: self.data.get().as_bytes().to_vec(),
             metadata: metadata.to_owned(),
@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn an_import_names_its_stream_in_one_of_two_ways() {
-        let stream = |text: &str| read(text).and_then(NewEventJson::with_stream).map(|(stream, _)| stream.to_string());
+        let stream = |text: &str| {
+            read(text).and_then(|event| event.with_stream(Timestamp(0))).map(|(stream, _)| stream.to_string())
+        };
         assert_eq!(stream(r#"{"stream":"a-1","event_type":"A","data":1}"#), Ok("a-1".into()));
         let both = r#"{"aggregate_type":"a","aggregate_id":"1-2","event_type":"A","data":1}"#;
         assert_eq!(stream(both), Ok("a-1-2".into()));

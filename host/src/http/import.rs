@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::app::App;
-use super::event_json::NewEventJson;
+use super::event_json::{NewEventJson, now};
 use super::openapi::{Operation, Request};
 use super::payload::{Payload, unsupported};
 use super::problem::Problem;
-use crate::event::{NewEvent, StreamName};
+use crate::event::{NewEvent, StreamName, Timestamp};
 use crate::event_store::{AppendError, Imported};
 
 pub(super) const IMPORT: Operation = Operation {
@@ -58,17 +58,22 @@ pub(super) async fn import(State(app): State<Arc<App>>, payload: Payload) -> Res
 
 type Record = (StreamName, NewEvent);
 
+/// An event and its stream from a line of an import. An event without a time gets this one.
+///
+/// # Errors
+/// Says which field is wrong, and how.
+pub fn read_record(line: &[u8], time: Timestamp) -> Result<Record, String> {
+    let record: NewEventJson<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    record.with_stream(time)
+}
+
 /// One record for each line, with the number of the line; empty lines are passed over.
 fn records(body: &[u8]) -> Result<Vec<(usize, Record)>, Problem> {
     let lines = body.split(|byte| *byte == b'\n').enumerate();
     let filled = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let records = filled.map(|(index, line)| {
-        let record: Result<NewEventJson<'_>, _> = serde_json::from_slice(line);
-        let record = record.map_err(|error| error.to_string()).and_then(NewEventJson::with_stream);
-        match record {
-            Ok(record) => Ok((index + 1, record)),
-            Err(reason) => Err(invalid_record(index + 1, &reason)),
-        }
+    let records = filled.map(|(index, line)| match read_record(line, now()) {
+        Ok(record) => Ok((index + 1, record)),
+        Err(reason) => Err(invalid_record(index + 1, &reason)),
     });
     records.collect()
 }

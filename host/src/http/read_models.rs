@@ -226,9 +226,10 @@ fn respond(
     response.body(Body::from(body)).map_err(Problem::internal)
 }
 
-struct RowJson<'a> {
-    columns: &'a [Column],
-    row: &'a Row,
+/// A row as the API shows it: an object with a field for each column, in their order.
+pub struct RowJson<'a> {
+    pub columns: &'a [Column],
+    pub row: &'a Row,
 }
 
 impl Serialize for RowJson<'_> {

@@ -98,7 +98,12 @@ fn guest<World: ProjectionWorld>(
     template: &World::Template,
     (budget, log): (Budget, &Arc<PluginLog>),
 ) -> Result<Guest<World>, ApplyFailure> {
-    let settings = Settings { limits: host.options.limits(), budget, voice: SharedVoice::new(Arc::clone(log)) };
+    let settings = Settings {
+        limits: host.options.limits(),
+        budget,
+        voice: SharedVoice::new(Arc::clone(log)),
+        input: &host.options.input,
+    };
     Guest::new(engine, settings, |store| World::instantiate(template, store))
 }
 

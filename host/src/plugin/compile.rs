@@ -15,7 +15,7 @@ use wasmtime::component::Component;
 use super::cache::{Artefact, Cache, Draft, Key, write_artefact};
 use super::component::{self, World};
 use super::componentize::{self, ADAPTER, ADAPTER_WIT, WIT};
-use super::engine::{self, Metering};
+use super::engine::{self, Effort, Metering};
 use super::error::Problem;
 use crate::projection::ComponentDigest;
 
@@ -52,6 +52,7 @@ pub(super) struct Source {
 /// Turns plugin files into compiled code.
 pub(super) struct Compiler {
     process: CompilerProcess,
+    effort: Effort,
     limits: CompileLimits,
     cache: Cache,
     one_at_a_time: Mutex<()>,
@@ -69,8 +70,8 @@ enum Refusal {
 }
 
 impl Compiler {
-    pub fn new(process: CompilerProcess, limits: CompileLimits, cache: Cache) -> Self {
-        Self { process, limits, cache, one_at_a_time: Mutex::new(()) }
+    pub fn new(process: CompilerProcess, effort: Effort, limits: CompileLimits, cache: Cache) -> Self {
+        Self { process, effort, limits, cache, one_at_a_time: Mutex::new(()) }
     }
 
     /// Compiled code for the engine, from the cache if it has it.
@@ -78,7 +79,7 @@ impl Compiler {
     /// # Errors
     /// When the plugin cannot be compiled within the limits, or the compiler cannot be run.
     pub fn component(&self, source: &Source, metering: Metering, engine: &Engine) -> Result<Component, Problem> {
-        let key = key(source, engine);
+        let key = key(source, self.effort, engine);
         if let Some(component) = self.cached(&key, engine) {
             return Ok(component);
         }
@@ -102,8 +103,8 @@ impl Compiler {
     fn compile(&self, source: &Source, metering: Metering, (key, draft): (&Key, &mut Draft)) -> Result<(), Problem> {
         let program = match &self.process {
             CompilerProcess::InProcess => {
-                let compiled =
-                    compile(source.bytes.to_vec(), metering).map_err(|refusal| refusal.problem(source.world))?;
+                let compiled = compile(source.bytes.to_vec(), (metering, self.effort))
+                    .map_err(|refusal| refusal.problem(source.world))?;
                 return write_artefact(key, &compiled, &mut draft.file).map_err(broken);
             }
             CompilerProcess::Program(program) => program.clone(),
@@ -111,7 +112,7 @@ impl Compiler {
             CompilerProcess::ThisProgram if cfg!(target_os = "linux") => "/proc/self/exe".into(),
             CompilerProcess::ThisProgram => std::env::current_exe().map_err(broken)?,
         };
-        let request = Request { key: key.clone(), metering, limits: self.limits };
+        let request = Request { key: key.clone(), metering, effort: self.effort, limits: self.limits };
         let mut child = Command::new(program)
             .arg("compile-plugin")
             .env_clear()
@@ -165,12 +166,12 @@ impl CompileLimits {
     }
 }
 
-fn key(source: &Source, engine: &Engine) -> Key {
+fn key(source: &Source, effort: Effort, engine: &Engine) -> Key {
     let mut parts = vec![source.digest.0.as_bytes(), ADAPTER.as_bytes(), ADAPTER_WIT.as_bytes()];
     parts.extend(WIT.iter().map(|(_, text)| text.as_bytes()));
     // Covers Wasmtime's version, its settings, and whether fuel is counted.
     let compatibility = engine::compatibility(engine).to_le_bytes();
-    parts.extend([env!("CARGO_PKG_VERSION").as_bytes(), &compatibility]);
+    parts.extend([env!("CARGO_PKG_VERSION").as_bytes(), &compatibility, effort.as_str().as_bytes()]);
     Key::of(&parts)
 }
 
@@ -188,6 +189,7 @@ fn broken(error: impl std::fmt::Display) -> Problem {
 struct Request {
     key: Key,
     metering: Metering,
+    effort: Effort,
     limits: CompileLimits,
 }
 
@@ -226,7 +228,8 @@ impl Request {
             Metering::Time => "time",
             Metering::Fuel => "fuel",
         };
-        format!("{} {metering} {} {}\n", self.key.as_str(), self.limits.seconds, self.limits.memory_mib)
+        let (effort, limits) = (self.effort.as_str(), self.limits);
+        format!("{} {metering} {effort} {} {}\n", self.key.as_str(), limits.seconds, limits.memory_mib)
     }
 
     fn from_line(line: &str) -> Option<Self> {
@@ -237,8 +240,10 @@ impl Request {
             "fuel" => Metering::Fuel,
             _ => return None,
         };
+        let effort = words.next()?;
+        let effort = [Effort::Full, Effort::Little].into_iter().find(|known| known.as_str() == effort)?;
         let limits = CompileLimits { seconds: words.next()?.parse().ok()?, memory_mib: words.next()?.parse().ok()? };
-        Some(Self { key, metering, limits })
+        Some(Self { key, metering, effort, limits })
     }
 }
 
@@ -294,7 +299,7 @@ fn compile_from(input: impl Read, output: &mut impl Write) -> Result<(), Refusal
     limit_this_process(request.limits).map_err(broken)?;
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(broken)?;
-    let compiled = compile(bytes, request.metering)?;
+    let compiled = compile(bytes, (request.metering, request.effort))?;
     write_artefact(&request.key, &compiled, output).map_err(broken)
 }
 
@@ -309,10 +314,10 @@ fn limit_this_process(limits: CompileLimits) -> io::Result<()> {
     limit(Resource::Core, 0)
 }
 
-fn compile(bytes: Vec<u8>, metering: Metering) -> Result<Vec<u8>, Refusal> {
+fn compile(bytes: Vec<u8>, (metering, effort): (Metering, Effort)) -> Result<Vec<u8>, Refusal> {
     let inspected = component::inspect(&bytes).map_err(|problem| Refusal::Compile(problem.to_string()))?;
     let component = componentize::componentize(bytes, inspected.world, inspected.form)
         .map_err(|error| Refusal::Mismatch(format!("{error:#}")))?;
-    let engine = engine::compiler(metering).map_err(|error| Refusal::Broken(format!("{error:#}")))?;
+    let engine = engine::compiler(metering, effort).map_err(|error| Refusal::Broken(format!("{error:#}")))?;
     engine.precompile_component(&component).map_err(|error| Refusal::Compile(format!("{error:#}")))
 }

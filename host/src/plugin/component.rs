@@ -1,6 +1,8 @@
 //! What is in a plugin file, found out before anything of it is compiled or run: its form, its
 //! world, and whether it asks for more than Lantern provides.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest, Sha256};
 use wasmparser::{ComponentExternalKind, ComponentTypeRef, ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
@@ -56,6 +58,13 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// The interfaces that a plugin file imports, in order, each once; none when it is no WebAssembly.
+pub fn imported_interfaces(bytes: &[u8]) -> Vec<String> {
+    let imports = Names::read(bytes).map(|names| names.imports).unwrap_or_default();
+    let names: BTreeSet<String> = imports.into_iter().map(|import| import.interface).collect();
+    names.into_iter().collect()
 }
 
 /// Looks at a plugin file without running anything of it.

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, OptLevel, Strategy};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, Strategy};
 
 /// How running code is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,24 @@ pub(super) enum Metering {
     Time,
     /// By counting instructions. Slower; the same on every machine.
     Fuel,
+}
+
+/// How much work goes into compiled code. What it answers is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// The code runs fast.
+    Full,
+    /// It is there soon.
+    Little,
+}
+
+impl Effort {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Little => "little",
+        }
+    }
 }
 
 /// How often the clock of [`Metering::Time`] moves.
@@ -30,7 +48,7 @@ impl Engines {
     /// The thread ends when the last use of the engine ends.
     pub fn new(stack_kib: usize) -> wasmtime::Result<Self> {
         let engine = |metering| {
-            let mut config = config(metering);
+            let mut config = config(metering, Effort::Full);
             config.max_wasm_stack(stack_kib << 10);
             Engine::new(&config)
         };
@@ -59,9 +77,9 @@ pub(super) fn ticks(time: Duration) -> u64 {
     time.as_millis().div_ceil(TICK.as_millis()) as u64 + 1
 }
 
-/// An engine that only compiles. What it makes fits the engine in [`Engines`].
-pub(super) fn compiler(metering: Metering) -> wasmtime::Result<Engine> {
-    Engine::new(&config(metering))
+/// An engine that only compiles. What it makes fits the engine in [`Engines`], whatever the effort.
+pub(super) fn compiler(metering: Metering, effort: Effort) -> wasmtime::Result<Engine> {
+    Engine::new(&config(metering, effort))
 }
 
 /// Changes whenever code compiled by another build of this engine could not be loaded.
@@ -73,11 +91,13 @@ pub(super) fn compatibility(engine: &Engine) -> u64 {
 
 /// Memory is allocated on demand: how much, is limited for each instance (see `limits.rs`), and how
 /// many there are, by the number of projections.
-fn config(metering: Metering) -> Config {
+fn config(metering: Metering, effort: Effort) -> Config {
     let mut config = Config::new();
+    if effort == Effort::Little {
+        config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+    }
     config
         .strategy(Strategy::Cranelift)
-        .cranelift_opt_level(OptLevel::Speed)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .wasm_component_model(true)
@@ -95,7 +115,7 @@ mod tests {
     fn the_compiler_makes_what_the_engine_loads_and_only_that() {
         let engines = Engines::new(512).expect("starts");
         let same = |metering| {
-            let compiler = compiler(metering).expect("starts");
+            let compiler = compiler(metering, Effort::Full).expect("starts");
             compatibility(&compiler) == compatibility(engines.get(Metering::Time))
         };
         assert!(same(Metering::Time));

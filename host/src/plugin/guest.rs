@@ -52,10 +52,12 @@ pub(super) struct Guest<Instance> {
 }
 
 /// What an instance is made with.
-pub(super) struct Settings {
+pub(super) struct Settings<'a> {
     pub limits: Limits,
     pub budget: Budget,
     pub voice: SharedVoice,
+    /// What it finds on standard input.
+    pub input: &'a [u8],
 }
 
 impl<Instance> Guest<Instance> {
@@ -65,16 +67,16 @@ impl<Instance> Guest<Instance> {
     /// When it needs more memory than allowed, or its start function fails.
     pub fn new(
         engine: &Engine,
-        settings: Settings,
+        settings: Settings<'_>,
         instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<Instance>,
     ) -> Result<Self, ApplyFailure> {
-        let Settings { limits, budget, voice } = settings;
+        let Settings { limits, budget, voice, input } = settings;
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(1000);
         let state = State {
             draft: ReadModelDraft::default(),
             limiter: Limiter::new(limits),
-            wasi: wasi::context(&voice),
+            wasi: wasi::context(&voice, input),
             resources,
             voice,
         };

@@ -1,5 +1,6 @@
 //! What a plugin may import. Everything else is refused by name, before it is compiled.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::component::Import;
@@ -43,14 +44,16 @@ const WASI: [&str; 27] = [
 /// Refuses imports that Lantern does not provide.
 ///
 /// # Errors
-/// [`Problem::ForbiddenImport`] with each of them, and with what to do about the first.
+/// [`Problem::ForbiddenImport`] with each of them, and with what to do about it.
 pub(super) fn check(imports: &[Import]) -> Result<(), Problem> {
     let forbidden: Vec<&Import> = imports.iter().filter(|import| !is_allowed(&import.interface)).collect();
-    let Some(first) = forbidden.first() else { return Ok(()) };
-    let mut names: Vec<String> = forbidden.iter().map(|import| import.to_string()).collect();
-    names.sort();
-    names.dedup();
-    Err(Problem::ForbiddenImport { imports: names, hint: hint(&first.interface) })
+    if forbidden.is_empty() {
+        return Ok(());
+    }
+    let names: BTreeSet<String> = forbidden.iter().map(|import| import.to_string()).collect();
+    let hints: BTreeSet<&str> = forbidden.iter().map(|import| hint(&import.interface)).collect();
+    let hint = hints.into_iter().collect::<Vec<_>>().join("\n      ");
+    Err(Problem::ForbiddenImport { imports: names.into_iter().collect(), hint })
 }
 
 impl fmt::Display for Import {
@@ -80,25 +83,30 @@ fn is_release(version: &str, line: &str) -> bool {
     version.strip_prefix(line).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn hint(interface: &str) -> String {
-    let hint = match interface {
+/// The change that avoids the import.
+fn hint(interface: &str) -> &'static str {
+    match interface {
         name if name.starts_with("lantern:plugin/") => {
             "build it against the wit/ folder of this Lantern: it was made for another version of the contract"
         }
         name if name.starts_with("wasi:http/") => {
-            "a plugin has no network; build it without HTTP (componentize-js: -d http -d fetch-event)"
+            "wasi:http: a plugin has no network; componentize-js leaves it out with `-d http -d fetch-event`, jco with \
+             `--disable http --disable fetch-event`"
         }
         name if name.starts_with("wasi:") && name.contains("@0.3") => "build it for WASI 0.2 or without WASI",
         name if name.starts_with("wasi:") => {
             "build it without this part of WASI: a plugin has only its read model and a log"
         }
         "wasi_unstable" | "wasi" => "build it with a toolchain for WASI preview 1 or for wasm32-unknown-unknown",
-        "env" => "link what the module leaves undefined: a plugin gets no functions from `env`",
-        "gojs" | "go" => "build Go with GOOS=wasip1 and -buildmode=c-shared",
+        "env" => {
+            "env: link what the module leaves undefined; AssemblyScript: `--use abort=` takes away `env::abort`, C: no \
+             `--allow-undefined`"
+        }
+        "__linear_memory" | "GOT.mem" | "GOT.func" => "link a whole module, without `-shared` and `-fPIC`",
+        "gojs" | "go" => "gojs: build Go with `GOOS=wasip1 GOARCH=wasm` and `-buildmode=c-shared`, not with GOOS=js",
         name if name.contains("wbindgen") || name == "wbg" => "build it without wasm-bindgen: it is made for browsers",
         _ => "remove it: a plugin has only the imports of its world in wit/worlds.wit",
-    };
-    hint.into()
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +141,6 @@ mod tests {
         let problem = check(&[http.clone(), import("wasi:io/poll@0.2.0"), function, http]).expect_err("was taken");
         assert!(problem.to_string().ends_with("env::fetch, wasi:http/types@0.2.0"), "{problem}");
         let Problem::ForbiddenImport { hint, .. } = problem else { panic!("{problem}") };
-        assert!(hint.contains("-d http"), "{hint}");
+        assert!(hint.contains("-d http") && hint.contains("env: link"), "each has its advice: {hint}");
     }
 }

@@ -10,6 +10,7 @@ use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::clocks::WasiClocksCtxView;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait};
@@ -22,9 +23,10 @@ const MAX_BYTES_PER_CALL: usize = 64 << 10;
 const NANOSECONDS_PER_READ: u64 = 1000;
 
 /// What one instance sees of WASI.
-pub(super) fn context(voice: &SharedVoice) -> WasiCtx {
+pub(super) fn context(voice: &SharedVoice, input: &[u8]) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder
+        .stdin(MemoryInputPipe::new(input.to_vec()))
         .stdout(Output { voice: voice.clone(), stream: Stream::Output })
         .stderr(Output { voice: voice.clone(), stream: Stream::Error })
         .secure_random(Deterministic::new(fixed_bytes()))

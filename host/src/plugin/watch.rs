@@ -58,7 +58,7 @@ pub fn watch(
     std::fs::create_dir_all(dir).and_then(|()| std::fs::read_dir(dir)).map_err(unusable)?;
     // One wake-up that waits is enough, however much has happened.
     let (wake, woken) = sync_channel(1);
-    let kernel = kernel_watcher(dir, wake.clone())
+    let kernel = kernel_watcher([(dir, RecursiveMode::NonRecursive)], wake.clone())
         .inspect_err(|error| {
             tracing::warn!(%error, "changes of the plugin folder are only noticed every {} ms", options.rescan_ms);
         })
@@ -76,7 +76,11 @@ pub fn watch(
     Ok(FolderWatcher { _kernel: kernel, wake, stop, thread: Some(thread) })
 }
 
-fn kernel_watcher(dir: &Path, wake: SyncSender<()>) -> notify::Result<RecommendedWatcher> {
+/// Sends a wake-up whenever something is written in one of the places.
+pub(super) fn kernel_watcher<'a>(
+    places: impl IntoIterator<Item = (&'a Path, RecursiveMode)>,
+    wake: SyncSender<()>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let wrote = EventKind::Access(AccessKind::Close(AccessMode::Write));
         // Our own looks are accesses too.
@@ -86,7 +90,7 @@ fn kernel_watcher(dir: &Path, wake: SyncSender<()>) -> notify::Result<Recommende
         // Full: the wake-up is on its way.
         let _ = wake.try_send(());
     })?;
-    watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    places.into_iter().try_for_each(|(place, mode)| watcher.watch(place, mode))?;
     Ok(watcher)
 }
 
