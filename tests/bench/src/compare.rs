@@ -26,6 +26,8 @@ pub enum Program {
     N3Sdk,
     Serde,
     Events,
+    SerdeSealed,
+    EventsSealed,
     Typed,
     Naive,
 }
@@ -40,16 +42,22 @@ impl Program {
             Self::N3Sdk => "N3 with the SDK's decoder",
             Self::Serde => "Lantern, plain serde",
             Self::Events => "Lantern, `events!`",
+            Self::SerdeSealed => "Lantern, plain serde, sealed log",
+            Self::EventsSealed => "Lantern, `events!`, sealed log",
             Self::Typed => "Lantern, typed world",
             Self::Naive => "naive plugin host",
         }
     }
 
+    fn wants_sealed_log(self) -> bool {
+        matches!(self, Self::SerdeSealed | Self::EventsSealed)
+    }
+
     /// The package of its plugin.
     fn package(self) -> Option<&'static str> {
         match self {
-            Self::Serde => Some("orders-serde"),
-            Self::Events => Some("orders-events"),
+            Self::Serde | Self::SerdeSealed => Some("orders-serde"),
+            Self::Events | Self::EventsSealed => Some("orders-events"),
             Self::Typed => Some("orders-typed"),
             _ => None,
         }
@@ -69,6 +77,7 @@ pub struct Comparison {
 struct Ready<'a> {
     comparison: &'a Comparison,
     events: EventStore,
+    sealed: Option<EventStore>,
     code: BTreeMap<Program, Code>,
     naive: Option<NaiveHost>,
 }
@@ -130,13 +139,17 @@ impl<'a> Ready<'a> {
             None
         };
         let code = plugins.into_iter().map(|(program, _)| program).zip(code).collect();
-        Ok(Self { comparison, events: comparison.history.open()?, code, naive })
+        let history = &comparison.history;
+        let wants_sealed = comparison.programs.iter().any(|program| program.wants_sealed_log());
+        let sealed = if wants_sealed { Some(history.sealed()?.open()?) } else { None };
+        Ok(Self { comparison, events: history.open()?, sealed, code, naive })
     }
 
     /// Replays into a new file below the folder; answers which, and what it cost.
     fn run(&self, program: Program, folder: &Path) -> anyhow::Result<(PathBuf, Cost)> {
         if let Some(code) = self.code.get(&program) {
-            let (mut files, cost) = replay(&self.events, std::slice::from_ref(code), folder)?;
+            let sealed = self.sealed.as_ref().filter(|_| program.wants_sealed_log());
+            let (mut files, cost) = replay(sealed.unwrap_or(&self.events), std::slice::from_ref(code), folder)?;
             return Ok((files.remove(0), cost));
         }
         let (log, rows) = (self.comparison.history.file(), folder.join("rows.db"));
@@ -148,7 +161,7 @@ impl<'a> Ready<'a> {
             Program::N3 => pipelined::<Serde>(&log, &rows, events),
             Program::N3Sdk => pipelined::<Sdk>(&log, &rows, events),
             Program::Naive => self.naive.as_ref().expect("made before").replay(&self.events, &rows, events),
-            Program::Serde | Program::Events | Program::Typed => unreachable!("it has code"),
+            _ => unreachable!("it has code"),
         });
         ended.map(|()| (rows, cost))
     }
@@ -156,7 +169,7 @@ impl<'a> Ready<'a> {
 
 /// The targets that the programs of a run tell of.
 pub fn replay_targets(report: &Report, pattern: Pattern) -> Vec<Target> {
-    use Program::{Events, N1, N2, N2Sdk, N3, Naive, Serde};
+    use Program::{Events, EventsSealed, N1, N2, N2Sdk, N3, Naive, Serde, SerdeSealed};
     use Wanted::{AtLeast, AtMost};
 
     let speed = |what, one: Program, other: Program, least| {
@@ -174,6 +187,11 @@ pub fn replay_targets(report: &Report, pattern: Pattern) -> Vec<Target> {
             cpu("plain serde: CPU per event against N2", Serde, N2, 1.35),
             cpu("`events!`: CPU per event against N2", Events, N2, 1.15),
             cpu("`events!`: CPU per event against N2 with the same decoder", Events, N2Sdk, 1.15),
+            speed("sealed log, plain serde: speed against N2", SerdeSealed, N2, 1.0),
+            speed("sealed log, `events!`: speed against N2", EventsSealed, N2, 1.25),
+            speed("sealed log, `events!`: speed against N3", EventsSealed, N3, 0.8),
+            cpu("sealed log, plain serde: CPU per event against N2 on rows", SerdeSealed, N2, 1.35),
+            cpu("sealed log, `events!`: CPU per event against N2 on rows", EventsSealed, N2, 1.15),
             speed("plain serde: speed against the naive plugin host", Serde, Naive, 10.0),
         ],
         Pattern::Wide => vec![

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use lantern::event_store::{EventStore, EventStoreOptions};
-use lantern_tests::workspace;
+use lantern_tests::{eventually, workspace};
 
 use crate::workload::{EDITION, Pattern, Workload};
 
@@ -45,6 +45,32 @@ impl History {
             }
             store.import(batch)?;
         }
+    }
+
+    /// The same log with its events sealed and no free page left in its file; found, or made.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn sealed(&self) -> anyhow::Result<Self> {
+        let folder = self.folder.with_extension("sealed");
+        let sealed = Self { folder, events: self.events };
+        let options = EventStoreOptions { seal: true, seal_after_events: 0, ..EventStoreOptions::default() };
+        let most = self.events - self.events % options.segment_events as u64;
+        if sealed.open().is_ok_and(|store| store.stats().sealed_events == most) {
+            return Ok(sealed);
+        }
+        eprintln!("sealing a copy of the log");
+        fs::create_dir_all(&sealed.folder)?;
+        fs::copy(self.file(), sealed.file())?;
+        let store = EventStore::open(&sealed.file(), options)?;
+        let mut done = 0;
+        while done < most {
+            let more = || Some(store.stats().sealed_events).filter(|sealed| *sealed > done);
+            done = eventually("more events are sealed", more);
+        }
+        store.close();
+        rusqlite::Connection::open(sealed.file())?.execute_batch("VACUUM")?;
+        Ok(sealed)
     }
 
     /// The file of the log.
