@@ -92,6 +92,12 @@ impl TestHost {
         &self.running.as_ref().expect("the daemon runs").server
     }
 
+    /// The process of the running daemon.
+    #[track_caller]
+    pub fn process_id(&self) -> u32 {
+        self.running.as_ref().expect("the daemon runs").process.id()
+    }
+
     /// Where a test can put its own files, too.
     pub fn folder(&self) -> &Path {
         self.folder.path()
