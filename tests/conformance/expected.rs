@@ -86,6 +86,8 @@ impl<'a> Fields<'a> {
     fn get<T>(&self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, String> {
         match self.0.get(name).map(|value| value.get()) {
             None | Some("null") => Ok(None),
+            // Already the parser may refuse it, who does not know of fields.
+            Some(text) if text.parse().is_ok_and(f64::is_infinite) => Err(String::new()),
             Some(text) => read(text).map(Some).ok_or_else(|| name.to_owned()),
         }
     }

@@ -29,7 +29,7 @@ pub const LANGUAGES: [Language; 9] = [
     exact("c", "C", "unreachable"),
     exact("cpp", "C++", "unreachable"),
     exact("zig", "Zig", "unreachable"),
-    exact("go", "Go", "trapped on purpose"),
+    exact("go", "Go", "nil pointer dereference"),
     exact("assemblyscript", "AssemblyScript", "trapped on purpose"),
     Language { large_integers: LargeIntegers::Refused, ..exact("javascript", "JavaScript", "trapped on purpose") },
     Language { large_integers: LargeIntegers::Refused, ..exact("typescript", "TypeScript", "trapped on purpose") },
@@ -66,8 +66,11 @@ impl Language {
                 .map_err(|error| format!("{error:#}"));
         }
         let script = self.folder().join("toolchain.sh");
-        let output =
-            Command::new(&script).arg("--check").output().map_err(|error| format!("{}: {error}", script.display()))?;
+        let output = Command::new("sh")
+            .arg(&script)
+            .arg("--check")
+            .output()
+            .map_err(|error| format!("{}: {error}", script.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         match output.status.success() {
             true => Ok(text(&output.stdout)),

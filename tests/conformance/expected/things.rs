@@ -120,12 +120,12 @@ impl Things {
 
 fn stored(event: &Event) -> Result<Thing, String> {
     let fields = Fields::of(event)?;
-    let finite = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
+    let number = |text: &str| text.parse::<f64>().ok();
     let bytes = fields.text("bytes")?;
     Ok(Thing {
         group: fields.needed_text("group")?,
         whole: fields.integer("whole")?,
-        fraction: fields.get("fraction", finite)?,
+        fraction: fields.get("fraction", number)?,
         note: fields.text("note")?,
         bytes: bytes.map(|hex| {
             let digits: Vec<_> = hex.chars().map(|digit| digit.to_digit(16).expect("a digit") as u8).collect();
