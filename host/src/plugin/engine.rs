@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, OptLevel, Strategy};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, Strategy};
 
 /// How running code is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,32 @@ pub(super) enum Metering {
     Time,
     /// By counting instructions. Slower; the same on every machine.
     Fuel,
+}
+
+/// How much trouble the compiler takes. All of it gives the same results, and every engine runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// Takes half the time, for larger and slower code.
+    Quick,
+    Full,
+}
+
+impl Metering {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Fuel => "fuel",
+        }
+    }
+}
+
+impl Effort {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// How often the clock of [`Metering::Time`] moves.
@@ -30,7 +56,7 @@ impl Engines {
     /// The thread ends when the last use of the engine ends.
     pub fn new(stack_kib: usize) -> wasmtime::Result<Self> {
         let engine = |metering| {
-            let mut config = config(metering);
+            let mut config = config(metering, Effort::Full);
             config.max_wasm_stack(stack_kib << 10);
             Engine::new(&config)
         };
@@ -60,8 +86,8 @@ pub(super) fn ticks(time: Duration) -> u64 {
 }
 
 /// An engine that only compiles. What it makes fits the engine in [`Engines`].
-pub(super) fn compiler(metering: Metering) -> wasmtime::Result<Engine> {
-    Engine::new(&config(metering))
+pub(super) fn compiler(metering: Metering, effort: Effort) -> wasmtime::Result<Engine> {
+    Engine::new(&config(metering, effort))
 }
 
 /// Changes whenever code compiled by another build of this engine could not be loaded.
@@ -73,11 +99,16 @@ pub(super) fn compatibility(engine: &Engine) -> u64 {
 
 /// Memory is allocated on demand: how much, is limited for each instance (see `limits.rs`), and how
 /// many there are, by the number of projections.
-fn config(metering: Metering) -> Config {
+fn config(metering: Metering, effort: Effort) -> Config {
     let mut config = Config::new();
+    let (optimisation, registers) = match effort {
+        Effort::Quick => (OptLevel::None, RegallocAlgorithm::SinglePass),
+        Effort::Full => (OptLevel::Speed, RegallocAlgorithm::Backtracking),
+    };
     config
         .strategy(Strategy::Cranelift)
-        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_opt_level(optimisation)
+        .cranelift_regalloc_algorithm(registers)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .wasm_component_model(true)
@@ -95,7 +126,7 @@ mod tests {
     fn the_compiler_makes_what_the_engine_loads_and_only_that() {
         let engines = Engines::new(512).expect("starts");
         let same = |metering| {
-            let compiler = compiler(metering).expect("starts");
+            let compiler = compiler(metering, Effort::Full).expect("starts");
             compatibility(&compiler) == compatibility(engines.get(Metering::Time))
         };
         assert!(same(Metering::Time));
