@@ -110,24 +110,27 @@ impl Compiler {
     pub fn component(&self, source: &Source, metering: Metering, engine: &Engine) -> Result<Component, Problem> {
         let optimised = key(source, engine, Effort::Full);
         let quick = key(source, engine, Effort::Quick);
-        // Under fuel an event gets its verdict, so that code is always the same.
-        let is_quick = source.urgency == Urgency::Soon && metering == Metering::Time;
+        // Under fuel an event gets its verdict: soon, and from the same code as everywhere.
+        let urgency = if metering == Metering::Fuel { Urgency::Once } else { source.urgency };
+        let is_quick = urgency == Urgency::Soon;
         let cached_quick = || if is_quick { self.cached(&quick, engine) } else { None };
         let cached = || self.cached(&optimised, engine).or_else(cached_quick);
         if let Some(component) = cached() {
             return Ok(component);
         }
         loop {
-            let _one = self.turn(source.urgency)?;
+            let _one = self.turn(urgency)?;
             // Another thread may have waited for the same code.
             if let Some(component) = cached() {
                 return Ok(component);
             }
             let (key, effort) = if is_quick { (&quick, Effort::Quick) } else { (&optimised, Effort::Full) };
             let mut draft = self.cache.draft(key).map_err(broken)?;
-            if self.compile(source, (metering, effort), (key, &mut draft))? {
+            let in_background = urgency == Urgency::Background;
+            let request = Request { key: key.clone(), metering, effort, in_background, limits: self.limits };
+            if self.compile(source, &request, &mut draft)? {
                 let artefact = self.cache.store(key, draft).map_err(broken)?;
-                if source.urgency == Urgency::Background {
+                if in_background {
                     self.cache.remove(&quick);
                 }
                 return load(engine, &artefact).map_err(broken);
@@ -155,9 +158,9 @@ impl Compiler {
         Err(broken("Lantern stops"))
     }
 
-    fn gives_way(&self, urgency: Urgency) -> bool {
+    fn gives_way(&self, request: &Request) -> bool {
         let is_wanted = || self.waiting.load(Ordering::Relaxed) > 0 || self.closed.load(Ordering::Relaxed);
-        urgency == Urgency::Background && is_wanted()
+        request.in_background && is_wanted()
     }
 
     fn cached(&self, key: &Key, engine: &Engine) -> Option<Component> {
@@ -166,25 +169,18 @@ impl Compiler {
     }
 
     /// Answers whether it is done, or gave way to what is needed now.
-    fn compile(
-        &self,
-        source: &Source,
-        (metering, effort): (Metering, Effort),
-        (key, draft): (&Key, &mut Draft),
-    ) -> Result<bool, Problem> {
+    fn compile(&self, source: &Source, request: &Request, draft: &mut Draft) -> Result<bool, Problem> {
         let program = match &self.process {
             CompilerProcess::InProcess => {
-                let compiled = compile(source.bytes.to_vec(), metering, effort)
-                    .map_err(|refusal| refusal.problem(source.world))?;
-                return write_artefact(key, &compiled, &mut draft.file).map(|()| true).map_err(broken);
+                let compiled = compile(source.bytes.to_vec(), request.metering, request.effort);
+                let compiled = compiled.map_err(|refusal| refusal.problem(source.world))?;
+                return write_artefact(&request.key, &compiled, &mut draft.file).map(|()| true).map_err(broken);
             }
             CompilerProcess::Program(program) => program.clone(),
             // Not its path: another build may lie there by now.
             CompilerProcess::ThisProgram if cfg!(target_os = "linux") => "/proc/self/exe".into(),
             CompilerProcess::ThisProgram => std::env::current_exe().map_err(broken)?,
         };
-        let in_background = source.urgency == Urgency::Background;
-        let request = Request { key: key.clone(), metering, effort, in_background, limits: self.limits };
         let mut child = Command::new(program)
             .arg("compile-plugin")
             .env_clear()
@@ -196,7 +192,7 @@ impl Compiler {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(broken)?;
-        let ended = request.run(&mut child, &source.bytes, || self.gives_way(source.urgency));
+        let ended = request.run(&mut child, &source.bytes, || self.gives_way(request));
         // Already over, unless it is to be stopped.
         let _ = child.kill();
         let status = child.wait().map_err(broken)?;

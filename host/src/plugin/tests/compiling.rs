@@ -48,9 +48,11 @@ fn a_large_plugin_is_compiled_quickly_first_and_its_optimised_code_takes_that_pl
     assert!(code_of(fixture.host.load("a.wasm", &bytes)).0, "from the cache");
     let mut draft = fixture.draft(&*quick);
     for code in [quick, optimised] {
-        code.instantiate().expect("starts").apply(&events(&["order-1"]), &mut draft).expect("applies");
+        for mut instance in [code.instantiate().expect("starts"), code.instantiate_metered().expect("starts")] {
+            instance.apply(&events(&["order-1"]), &mut draft).expect("applies");
+        }
     }
-    assert_eq!(row(&draft, "order-1"), Some(2));
+    assert_eq!(row(&draft, "order-1"), Some(4));
     let small = Fixture::with(|options| options.quick_compile_bytes = bytes.len() as u64 + 1);
     assert!(code_of(small.host.load("a.wasm", &bytes)).0);
 }
