@@ -25,7 +25,7 @@ fn conforms(name: &str) {
         Ok(toolchain) => {
             let measured = run::run(language, toolchain);
             measured::say(&measured.row());
-            if std::env::var_os("LANTERN_WRITE_TABLE").is_some() {
+            if writes_table() {
                 measured.write();
             }
         }
@@ -34,6 +34,10 @@ fn conforms(name: &str) {
             measured::say(&format!("{} SKIPPED, nothing was tested: {reason}", language.title));
         }
     }
+}
+
+fn writes_table() -> bool {
+    std::env::var_os("LANTERN_WRITE_TABLE").is_some()
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn the_table_has_a_row_for_every_language() {
     let lacking: Vec<_> =
         LANGUAGES.iter().map(|language| language.title).filter(|title| !measured::has_row(title)).collect();
     assert!(
-        lacking.is_empty(),
+        lacking.is_empty() || writes_table(),
         "guest-sdk/README.md has no figures for {lacking:?}: run this with LANTERN_WRITE_TABLE=1"
     );
 }
