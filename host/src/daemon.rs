@@ -16,6 +16,7 @@ use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
 
 mod components;
+mod optimiser;
 mod plugins;
 
 use components::Components;

@@ -41,9 +41,9 @@ pub use sources::{Saved, SourceWatcher};
 pub use watch::{FolderWatcher, WatchOptions, watch};
 
 use cache::Cache;
-use compile::{CompileLimits, Compiler, Source};
+use compile::{CompileLimits, Compiler, Source, Urgency};
 use component::World;
-use engine::{Effort, Engines};
+use engine::{Engines, Metering};
 use limits::Limits;
 
 /// What plugins may use. All limits are for one instance, unless they say otherwise.
@@ -53,8 +53,6 @@ pub struct PluginOptions {
     pub cache_dir: PathBuf,
     /// Compiled files kept; the oldest go first.
     pub max_cached_artefacts: usize,
-    /// Whether compiled code shall run fast; otherwise it is there sooner, and answers the same.
-    pub optimise: bool,
     /// Where plugins are compiled.
     pub compiler: CompilerProcess,
     /// The largest plugin file.
@@ -63,6 +61,8 @@ pub struct PluginOptions {
     pub compile_seconds: u64,
     /// Address space to compile one plugin.
     pub compile_memory_mib: u64,
+    /// Plugins from this size on are compiled quickly first, to be optimised later.
+    pub quick_compile_bytes: u64,
     /// All linear memories together.
     pub memory_mib: usize,
     /// Elements of all tables together.
@@ -89,11 +89,11 @@ impl PluginOptions {
         Self {
             cache_dir: cache_dir.into(),
             max_cached_artefacts: 64,
-            optimise: true,
             compiler: CompilerProcess::ThisProgram,
             max_file_bytes: 64 << 20,
             compile_seconds: 60,
             compile_memory_mib: 2048,
+            quick_compile_bytes: 1_000_000,
             memory_mib: 128,
             max_table_elements: 1_000_000,
             max_tables: 64,
@@ -130,8 +130,9 @@ struct Host {
 
 /// A plugin that is ready to run.
 pub enum LoadedPlugin {
-    /// `world` is `projection` or `columnar-projection`.
-    Projection { world: &'static str, code: Arc<dyn ProjectionCode> },
+    /// `world` is `projection` or `columnar-projection`. Code that is not optimised yet should be: see
+    /// [`PluginHost::optimise`].
+    Projection { world: &'static str, code: Arc<dyn ProjectionCode>, is_optimised: bool },
 }
 
 impl LoadedPlugin {
@@ -151,40 +152,60 @@ impl PluginHost {
             PluginError::Start { reason: format!("the folder {} is not usable: {error}", options.cache_dir.display()) }
         })?;
         let limits = CompileLimits { seconds: options.compile_seconds, memory_mib: options.compile_memory_mib };
-        let effort = if options.optimise { Effort::Full } else { Effort::Little };
-        let compiler = Compiler::new(options.compiler.clone(), effort, limits, cache);
+        let compiler = Compiler::new(options.compiler.clone(), limits, cache);
         let engines =
             Engines::new(options.stack_kib).map_err(|error| PluginError::Start { reason: format!("{error:#}") })?;
         Ok(Self(Arc::new(Host { options, engines, compiler })))
     }
 
     /// Checks a plugin file, compiles it or finds it compiled, and asks it to describe itself.
-    /// `file` is its name, for messages. Takes as long as the compiler does.
+    /// `file` is its name, for messages. Takes as long as the compiler does; a large plugin is
+    /// compiled quickly.
     ///
     /// # Errors
     /// Says what is wrong with the file and what to do.
     pub fn load(&self, file: &str, bytes: &[u8]) -> Result<LoadedPlugin, PluginError> {
+        let is_large = bytes.len() as u64 >= self.0.options.quick_compile_bytes;
+        self.load_apart(file, bytes, if is_large { Urgency::Soon } else { Urgency::Once })
+    }
+
+    /// The same plugin, optimised. The compiler works on it when nothing else waits for it.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when [`Self::close`] was called.
+    pub fn optimise(&self, file: &str, bytes: &[u8]) -> Result<LoadedPlugin, PluginError> {
+        self.load_apart(file, bytes, Urgency::Background)
+    }
+
+    /// Ends all work in the background.
+    pub fn close(&self) {
+        self.0.compiler.close();
+    }
+
+    fn load_apart(&self, file: &str, bytes: &[u8], urgency: Urgency) -> Result<LoadedPlugin, PluginError> {
         // A thread of its own: guests wait for WASI there without minding an async caller, and a
         // panic over a hostile file ends here.
-        let loading = || std::thread::scope(|scope| scope.spawn(|| self.load_here(file, bytes)).join());
+        let loading = || std::thread::scope(|scope| scope.spawn(|| self.load_here(file, bytes, urgency)).join());
         loading().unwrap_or_else(|_| {
             let problem = Problem::Compile { reason: "reading it made Lantern panic; please report the file".into() };
             Err(PluginError::Rejected { file: file.into(), problem })
         })
     }
 
-    fn load_here(&self, file: &str, bytes: &[u8]) -> Result<LoadedPlugin, PluginError> {
+    fn load_here(&self, file: &str, bytes: &[u8], urgency: Urgency) -> Result<LoadedPlugin, PluginError> {
         let rejected = |problem| PluginError::Rejected { file: file.into(), problem };
         let (size, limit) = (bytes.len() as u64, self.0.options.max_file_bytes);
         if size > limit {
             return Err(rejected(Problem::TooLarge { bytes: size, limit }));
         }
         let world = component::inspect(bytes).map_err(rejected)?.world;
-        let source = Source { bytes: bytes.into(), digest: digest(bytes), world };
+        let source = Source { bytes: bytes.into(), digest: digest(bytes), world, urgency };
+        let engine = self.0.engines.get(Metering::Time);
+        let is_optimised = urgency != Urgency::Soon || self.0.compiler.has_optimised(&source, engine);
         let code = match world {
             World::Projection => code::load::<bindings::typed::Projection>(&self.0, file, source)?,
             World::ColumnarProjection => code::load::<bindings::columnar::ColumnarProjection>(&self.0, file, source)?,
         };
-        Ok(LoadedPlugin::Projection { world: world.name(), code })
+        Ok(LoadedPlugin::Projection { world: world.name(), code, is_optimised })
     }
 }

@@ -10,6 +10,9 @@ use syn::{Attribute, Item};
 /// The folders that hold sources.
 pub const EVERYWHERE: [&str; 4] = ["host/src", "guest-sdk", "plugins", "tests"];
 
+/// Folders of files that nobody wrote here.
+const MADE: [&str; 2] = ["target", "node_modules"];
+
 /// One Rust file.
 pub struct Source {
     /// From the root of the repository.
@@ -74,7 +77,7 @@ pub fn collect(folder: &Path, extension: &str, files: &mut Vec<PathBuf>) {
     paths.sort();
     for path in paths {
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if path.is_dir() && !hidden && !path.ends_with("target") {
+        if path.is_dir() && !hidden && !MADE.iter().any(|made| path.ends_with(made)) {
             collect(&path, extension, files);
         } else if path.extension().is_some_and(|found| found == extension) {
             files.push(path);

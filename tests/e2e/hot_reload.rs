@@ -181,3 +181,25 @@ fn going_back_to_the_old_file_during_a_replay_gives_the_replay_up() {
     host.wait_until_live(ACCOUNTS);
     assert_eq!(rows_of(&host, ACCOUNTS), folded_plainly(&log_of(&host.api())));
 }
+
+#[test]
+fn a_large_plugin_serves_with_quick_code_until_its_optimised_code_takes_that_place() {
+    // Every plugin is large enough.
+    let mut host = TestHost::with_settings("[plugins]\nquick_compile_bytes = 1\n");
+    let optimised = |host: &TestHost| host.log().matches("plugin optimised projection=accounts").count();
+    import(&host, &history(2_000));
+    host.drop_in(FILE, &plugin("accounts-first"));
+    host.wait_until_live(ACCOUNTS);
+    eventually("the plugin is optimised", || (optimised(&host) == 1).then_some(()));
+    host.api().append("account-0", &json!([deposited(1)]));
+    host.wait_until_live(ACCOUNTS);
+    assert_eq!(rows_of(&host, ACCOUNTS), folded_plainly(&log_of(&host.api())));
+    assert_eq!(host.api().projection(ACCOUNTS)["build"], 1);
+    host.stop();
+    host.start_again();
+    host.api().append("account-0", &json!([deposited(1)]));
+    host.wait_for_plugin(FILE, "is loaded", |plugin| plugin["state"] == "loaded");
+    host.wait_until_live(ACCOUNTS);
+    assert_eq!(rows_of(&host, ACCOUNTS), folded_plainly(&log_of(&host.api())));
+    assert_eq!(optimised(&host), 1, "what is optimised is found again");
+}

@@ -11,13 +11,13 @@ pub fn workspace() -> &'static Path {
     tests.parent().unwrap_or(tests)
 }
 
-/// The path of `lantern`, built with `--release`.
+/// The path of `lantern`, built with `--release`; or of the program that the variable `LANTERN_BINARY` names.
 ///
 /// # Panics
 /// When it does not build.
 pub fn lantern() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(build)
+    BINARY.get_or_init(|| std::env::var_os("LANTERN_BINARY").map_or_else(build, PathBuf::from))
 }
 
 fn build() -> PathBuf {

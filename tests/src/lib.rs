@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `architecture/` | does the source keep the rules of `host/ARCHITECTURE.md`? |
 //! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
+//! | `conformance/` | do plugins in all languages give the rows of one plain fold? |
 //! | `flights/` | does a million real events give the figures that another program computes? |
 //! | `plugins/` | the plugins that `e2e/` drops in |
 //! | `bench/` | how fast is a replay, against native code and other projects? A package of its own |

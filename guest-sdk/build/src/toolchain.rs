@@ -70,10 +70,10 @@ impl Toolchain {
         }
     }
 
-    /// For the line that says what is being done.
+    /// For the line that says what is being done: `rustc 1.95.0`.
     pub fn label(&self) -> String {
         match self {
-            Self::Current => "the current Rust toolchain".to_owned(),
+            Self::Current => short(&output(clean_command("rustc").arg("--version")).unwrap_or_default()),
             Self::Debian(debian, _) => format!("Debian's {}", debian.short_version()),
         }
     }
@@ -100,7 +100,7 @@ impl DebianRust {
 
     /// `rustc 1.96.0`
     pub fn short_version(&self) -> String {
-        self.version.split(' ').take(2).collect::<Vec<_>>().join(" ")
+        short(&self.version)
     }
 
     /// Debian's `cargo` with Debian's compiler, whatever the path says: a rustup shim there would take another one.
@@ -180,6 +180,11 @@ fn newest_linker(folder: &Path) -> Option<PathBuf> {
         if rest.is_empty() { Some(0) } else { rest.strip_prefix('-')?.parse::<u32>().ok() }
     };
     entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).max().map(|(_, path)| path)
+}
+
+/// `rustc 1.96.0` of `rustc 1.96.0 (ac68faa20 2026-05-25)`.
+fn short(version: &str) -> String {
+    version.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// The release of `rustc 1.96.0 (ac68faa20 2026-05-25)` is 1.96.

@@ -31,6 +31,13 @@ pub struct Payload<'a> {
     pub bytes: &'a [u8],
 }
 
+impl Payload<'_> {
+    /// Whether `bytes` is JSON text: by its content type, `application/json` or one that ends in `+json`.
+    pub fn is_json(&self) -> bool {
+        is_json(self.content_type)
+    }
+}
+
 /// A type that the data of events turns into. Every type with [`Deserialize`] is one:
 ///
 /// - an enum takes the events whose type is the name of one of its variants, and the projection
@@ -40,7 +47,7 @@ pub struct Payload<'a> {
 ///
 /// `&'a str` borrows from the event and cannot hold text that JSON escapes: take `String` or
 /// `#[serde(borrow)] Cow<'a, str>` when `"` or `\` can occur in it. A variant with one `&'a [u8]`
-/// takes data that is not JSON.
+/// takes data that is not JSON. [`Payload`] itself takes every event as it is: to be decoded later, or not at all.
 ///
 /// [`events!`](crate::events) declares an enum that is decoded faster, without serde.
 pub trait EventData<'a>: Sized {
@@ -75,6 +82,16 @@ impl<'a, T: Deserialize<'a>> EventData<'a> for T {
     }
 }
 
+impl<'a> EventData<'a> for Payload<'a> {
+    fn event_types() -> Option<&'static [&'static str]> {
+        None
+    }
+
+    fn decode(payload: Payload<'a>) -> Result<Self, Error> {
+        Ok(payload)
+    }
+}
+
 fn describe_failure(event_type: &str, path: &str, error: &dyn Display) -> Error {
     let field = if path.is_empty() || path == "." { String::new() } else { format!(" field `{path}`:") };
     let mut reason = error.to_string();
@@ -85,8 +102,9 @@ fn describe_failure(event_type: &str, path: &str, error: &dyn Display) -> Error 
 }
 
 fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim_end();
-    essence == "application/json" || essence.ends_with("+json")
+    let essence = content_type.split(';').next().unwrap_or_default().trim().as_bytes();
+    essence.eq_ignore_ascii_case(b"application/json")
+        || essence.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b"+json"))
 }
 
 /// Learns the variants of an enum without data. Costs nothing, so it may run for each event.
@@ -309,7 +327,11 @@ mod tests {
     fn data_that_is_not_json_arrives_as_bytes() {
         let payload = Payload { event_type: "Photo", content_type: "image/png", bytes: &[0xff, 0] };
         assert_eq!(Event::decode(payload).map_err(|error| error.to_string()), Ok(Event::Photo(&[0xff, 0])));
-        assert!(is_json("application/json; charset=utf-8") && is_json("application/vnd.x+json"));
+        assert!(
+            is_json("application/json; charset=utf-8") && is_json("Application/vnd.x+JSON") && !is_json("text/json")
+        );
+        let as_it_is = Payload::decode(payload).map(|payload| (payload.bytes, payload.is_json())).map_err(drop);
+        assert_eq!((as_it_is, Payload::event_types()), (Ok((&[0xff, 0][..], false)), None));
     }
 
     #[test]

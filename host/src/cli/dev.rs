@@ -134,8 +134,9 @@ impl Session<'_> {
         let started = Instant::now();
         let (name, bytes) = read(&file)?;
         let input: Arc<[u8]> = input.into();
-        let optimise = self.history.len() > MAX_UNOPTIMISED_EVENTS;
-        let options = PluginOptions { optimise, input: Arc::clone(&input), ..options() };
+        // Code that runs fast takes longer to compile.
+        let quick_compile_bytes = if self.history.len() > MAX_UNOPTIMISED_EVENTS { u64::MAX } else { 0 };
+        let options = PluginOptions { quick_compile_bytes, input: Arc::clone(&input), ..options() };
         let host = PluginHost::new(options).map_err(failure)?;
         let LoadedPlugin::Projection { code, .. } = host.load(&name, &bytes).map_err(failure)?;
         let loading = started.elapsed();

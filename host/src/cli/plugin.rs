@@ -156,7 +156,7 @@ pub fn failure(error: PluginError) -> Failure {
 
 /// What the plugin says of itself, in the form that the daemon's API uses.
 fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
-    let LoadedPlugin::Projection { world, code } = plugin;
+    let LoadedPlugin::Projection { world, code, .. } = plugin;
     let description = code.description();
     let interest = |interest: &Interest| json!({ "category": interest.category, "event_types": interest.event_types });
     let column = |column: &Column| json!({ "name": column.name, "type": column.column_type.to_string(), "nullable": column.nullable });

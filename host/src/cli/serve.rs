@@ -157,6 +157,7 @@ fn plugins(config: &config::Plugins, cache_dir: PathBuf) -> PluginOptions {
         max_file_bytes: config.max_file_bytes,
         compile_seconds: config.compile_seconds,
         compile_memory_mib: config.compile_memory_mib,
+        quick_compile_bytes: config.quick_compile_bytes,
         memory_mib: config.memory_mib,
         max_table_elements: config.max_table_elements,
         max_tables: config.max_tables,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::plugin::{LoadedPlugin, PluginHost, digest};
+use crate::plugin::{LoadedPlugin, PluginError, PluginHost, digest};
 use crate::projection::{ComponentDigest, ProjectionCode};
 
 /// The folder of copies.
@@ -33,13 +33,26 @@ impl Components {
     }
 
     pub fn load(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {
+        self.load_with(wanted, |name, bytes| host.load(name, bytes))
+    }
+
+    /// As [`Self::load`], optimised, when nothing else has to be compiled.
+    pub fn optimise(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {
+        self.load_with(wanted, |name, bytes| host.optimise(name, bytes))
+    }
+
+    fn load_with(
+        &self,
+        wanted: &ComponentDigest,
+        load: impl FnOnce(&str, &[u8]) -> Result<LoadedPlugin, PluginError>,
+    ) -> Result<Arc<dyn ProjectionCode>, String> {
         let path = self.path(wanted);
         let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         if digest(&bytes) != *wanted {
             return Err(format!("{} is damaged", path.display()));
         }
         let name = format!("{}.wasm", wanted.short());
-        let LoadedPlugin::Projection { code, .. } = host.load(&name, &bytes).map_err(|error| error.to_string())?;
+        let LoadedPlugin::Projection { code, .. } = load(&name, &bytes).map_err(|error| error.to_string())?;
         Ok(code)
     }
 

@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use super::components::Components;
+use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
 use crate::event::Timestamp;
 use crate::plugin::{FolderChange, FolderWatcher, LoadedPlugin, PluginHost, WatchOptions, watch};
-use crate::projection::{ProjectionCode, Projections};
+use crate::projection::{ComponentDigest, ProjectionCode, Projections};
 
 /// Files that have been read and not yet loaded. Each may be as large as the largest plugin.
 const MAX_WAITING_FILES: usize = 4;
@@ -39,7 +40,12 @@ impl PluginLoop {
     /// When the folder cannot be watched.
     pub fn start(self, folder: &Path, options: WatchOptions) -> anyhow::Result<RunningPluginLoop> {
         let (changes, inbox) = sync_channel(MAX_WAITING_FILES);
-        let thread = std::thread::Builder::new().name("plugins".into()).spawn(move || self.run(&inbox))?;
+        let optimiser = Optimiser::start(&self.host, &self.components, &self.projections)?;
+        let run = move || {
+            self.run(&inbox, &optimiser);
+            optimiser.stop();
+        };
+        let thread = std::thread::Builder::new().name("plugins".into()).spawn(run)?;
         let watcher = watch(folder, options, move |change| {
             // The loop has ended only when the daemon stops.
             let _ = changes.send(change);
@@ -47,13 +53,15 @@ impl PluginLoop {
         Ok(RunningPluginLoop { watcher, thread })
     }
 
-    fn run(self, inbox: &Receiver<FolderChange>) {
+    fn run(self, inbox: &Receiver<FolderChange>, optimiser: &Optimiser) {
         let mut displaced = Displaced::new();
         while let Ok(change) = inbox.recv() {
             match change {
                 FolderChange::Present { file, bytes } => {
                     displaced.remove(&file);
-                    self.load(file, &bytes, &mut displaced);
+                    if let Some(quick) = self.load(file, &bytes, &mut displaced) {
+                        optimiser.add(&quick);
+                    }
                 }
                 FolderChange::Refused { file, reason } => {
                     let record = record(&file, 0);
@@ -72,20 +80,27 @@ impl PluginLoop {
         }
     }
 
-    fn load(&self, file: String, bytes: &[u8], displaced: &mut Displaced) {
+    /// Answers with code that should be optimised.
+    fn load(&self, file: String, bytes: &[u8], displaced: &mut Displaced) -> Option<ComponentDigest> {
         let mut record = record(&file, bytes.len() as u64);
         self.plugins.set(record.clone());
         let loaded = match self.host.load(&file, bytes) {
             Ok(loaded) => loaded,
-            Err(error) => return self.reject(record, error.reason(), Some(error.hint())),
+            Err(error) => {
+                self.reject(record, error.reason(), Some(error.hint()));
+                return None;
+            }
         };
         record.world = Some(loaded.world().to_owned());
-        let LoadedPlugin::Projection { code, .. } = loaded;
+        let LoadedPlugin::Projection { code, is_optimised, .. } = loaded;
+        let digest = code.digest().clone();
         record.digest = Some(code.digest().0.clone());
         if let Err(error) = self.components.save(code.digest(), bytes) {
-            return self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
+            self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
+            return None;
         }
         self.install(record, code, displaced);
+        (!is_optimised).then_some(digest)
     }
 
     fn install(&self, mut record: PluginRecord, code: Arc<dyn ProjectionCode>, displaced: &mut Displaced) {

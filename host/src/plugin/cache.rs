@@ -83,6 +83,11 @@ impl Cache {
         self.dir.join(format!("{}.cwasm", key.0))
     }
 
+    /// Deletes what was stored under the key. What cannot be deleted is pruned some time.
+    pub fn remove(&self, key: &Key) {
+        let _ = fs::remove_file(self.path(key));
+    }
+
     /// A new file to compile into, for [`Self::store`].
     pub fn draft(&self, key: &Key) -> io::Result<Draft> {
         static DRAFTS: AtomicU64 = AtomicU64::new(0);

@@ -1,14 +1,16 @@
 //! Compiling, in a process of its own that may be killed: small code can take a compiler minutes
-//! and gigabytes. One at a time, and only once for the same code.
+//! and gigabytes. One at a time, and only once for the same code; a large plugin quickly first, and
+//! optimised when nobody waits for the compiler.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -47,16 +49,33 @@ pub(super) struct Source {
     pub bytes: Arc<[u8]>,
     pub digest: ComponentDigest,
     pub world: World,
+    pub urgency: Urgency,
+}
+
+/// When a plugin's code is needed, and how good it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Now, in any form; optimised if it is in the cache.
+    Soon,
+    /// Now, and optimised.
+    Once,
+    /// Optimised, when the compiler has nothing else to do.
+    Background,
 }
 
 /// Turns plugin files into compiled code.
 pub(super) struct Compiler {
     process: CompilerProcess,
-    effort: Effort,
     limits: CompileLimits,
     cache: Cache,
     one_at_a_time: Mutex<()>,
+    /// Compilations that are needed now and wait for their turn.
+    waiting: AtomicUsize,
+    closed: AtomicBool,
 }
+
+/// Until work in the background looks again whether it is its turn.
+const GIVE_WAY: Duration = Duration::from_millis(20);
 
 /// What the child could not do. Its exit code says which.
 #[derive(Debug)]
@@ -70,8 +89,18 @@ enum Refusal {
 }
 
 impl Compiler {
-    pub fn new(process: CompilerProcess, effort: Effort, limits: CompileLimits, cache: Cache) -> Self {
-        Self { process, effort, limits, cache, one_at_a_time: Mutex::new(()) }
+    pub fn new(process: CompilerProcess, limits: CompileLimits, cache: Cache) -> Self {
+        Self { process, limits, cache, one_at_a_time: Mutex::default(), waiting: 0.into(), closed: false.into() }
+    }
+
+    /// Ends what is compiled in the background, now and later.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether optimised code is in the cache.
+    pub fn has_optimised(&self, source: &Source, engine: &Engine) -> bool {
+        self.cache.path(&key(source, engine, Effort::Full)).is_file()
     }
 
     /// Compiled code for the engine, from the cache if it has it.
@@ -79,20 +108,59 @@ impl Compiler {
     /// # Errors
     /// When the plugin cannot be compiled within the limits, or the compiler cannot be run.
     pub fn component(&self, source: &Source, metering: Metering, engine: &Engine) -> Result<Component, Problem> {
-        let key = key(source, self.effort, engine);
-        if let Some(component) = self.cached(&key, engine) {
+        let optimised = key(source, engine, Effort::Full);
+        let quick = key(source, engine, Effort::Quick);
+        // Under fuel an event gets its verdict: soon, and from the same code as everywhere.
+        let urgency = if metering == Metering::Fuel { Urgency::Once } else { source.urgency };
+        let is_quick = urgency == Urgency::Soon;
+        let cached_quick = || if is_quick { self.cached(&quick, engine) } else { None };
+        let cached = || self.cached(&optimised, engine).or_else(cached_quick);
+        if let Some(component) = cached() {
             return Ok(component);
         }
-        // Guards nothing but the processor.
-        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another thread may have waited for the same code.
-        if let Some(component) = self.cached(&key, engine) {
-            return Ok(component);
+        loop {
+            let _one = self.turn(urgency)?;
+            // Another thread may have waited for the same code.
+            if let Some(component) = cached() {
+                return Ok(component);
+            }
+            let (key, effort) = if is_quick { (&quick, Effort::Quick) } else { (&optimised, Effort::Full) };
+            let mut draft = self.cache.draft(key).map_err(broken)?;
+            let in_background = urgency == Urgency::Background;
+            let request = Request { key: key.clone(), metering, effort, in_background, limits: self.limits };
+            if self.compile(source, &request, &mut draft)? {
+                let artefact = self.cache.store(key, draft).map_err(broken)?;
+                if in_background {
+                    self.cache.remove(&quick);
+                }
+                return load(engine, &artefact).map_err(broken);
+            }
         }
-        let mut draft = self.cache.draft(&key).map_err(broken)?;
-        self.compile(source, metering, (&key, &mut draft))?;
-        let artefact = self.cache.store(&key, draft).map_err(broken)?;
-        load(engine, &artefact).map_err(broken)
+    }
+
+    /// Waits until the compiler is free; what is needed now goes first. The lock guards nothing but the processor.
+    fn turn(&self, urgency: Urgency) -> Result<MutexGuard<'_, ()>, Problem> {
+        let lock = || self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        if urgency != Urgency::Background {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            let turn = lock();
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Ok(turn);
+        }
+        while !self.closed.load(Ordering::Relaxed) {
+            let turn = lock();
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return Ok(turn);
+            }
+            drop(turn);
+            thread::sleep(GIVE_WAY);
+        }
+        Err(broken("Lantern stops"))
+    }
+
+    fn gives_way(&self, request: &Request) -> bool {
+        let is_wanted = || self.waiting.load(Ordering::Relaxed) > 0 || self.closed.load(Ordering::Relaxed);
+        request.in_background && is_wanted()
     }
 
     fn cached(&self, key: &Key, engine: &Engine) -> Option<Component> {
@@ -100,19 +168,19 @@ impl Compiler {
         loaded.inspect_err(|error| tracing::warn!(%error, "compiled code is not usable; compiling again")).ok()
     }
 
-    fn compile(&self, source: &Source, metering: Metering, (key, draft): (&Key, &mut Draft)) -> Result<(), Problem> {
+    /// Answers whether it is done, or gave way to what is needed now.
+    fn compile(&self, source: &Source, request: &Request, draft: &mut Draft) -> Result<bool, Problem> {
         let program = match &self.process {
             CompilerProcess::InProcess => {
-                let compiled = compile(source.bytes.to_vec(), (metering, self.effort))
-                    .map_err(|refusal| refusal.problem(source.world))?;
-                return write_artefact(key, &compiled, &mut draft.file).map_err(broken);
+                let compiled = compile(source.bytes.to_vec(), request.metering, request.effort);
+                let compiled = compiled.map_err(|refusal| refusal.problem(source.world))?;
+                return write_artefact(&request.key, &compiled, &mut draft.file).map(|()| true).map_err(broken);
             }
             CompilerProcess::Program(program) => program.clone(),
             // Not its path: another build may lie there by now.
             CompilerProcess::ThisProgram if cfg!(target_os = "linux") => "/proc/self/exe".into(),
             CompilerProcess::ThisProgram => std::env::current_exe().map_err(broken)?,
         };
-        let request = Request { key: key.clone(), metering, effort: self.effort, limits: self.limits };
         let mut child = Command::new(program)
             .arg("compile-plugin")
             .env_clear()
@@ -124,7 +192,7 @@ impl Compiler {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(broken)?;
-        let ended = request.run(&mut child, &source.bytes);
+        let ended = request.run(&mut child, &source.bytes, || self.gives_way(request));
         // Already over, unless it is to be stopped.
         let _ = child.kill();
         let status = child.wait().map_err(broken)?;
@@ -134,7 +202,8 @@ impl Compiler {
             let _ = stderr.take(MAX_COMPLAINT_BYTES).read_to_string(&mut complaint);
         }
         match ended {
-            Ended::InTime if status.success() => Ok(()),
+            Ended::GaveWay => Ok(false),
+            Ended::InTime if status.success() => Ok(true),
             Ended::InTime => Err(self.verdict(status, complaint.trim(), source.world)),
             Ended::TooLate => Err(Problem::CompileTooSlow { limit: self.limits.time() }),
         }
@@ -166,12 +235,12 @@ impl CompileLimits {
     }
 }
 
-fn key(source: &Source, effort: Effort, engine: &Engine) -> Key {
+fn key(source: &Source, engine: &Engine, effort: Effort) -> Key {
     let mut parts = vec![source.digest.0.as_bytes(), ADAPTER.as_bytes(), ADAPTER_WIT.as_bytes()];
     parts.extend(WIT.iter().map(|(_, text)| text.as_bytes()));
     // Covers Wasmtime's version, its settings, and whether fuel is counted.
     let compatibility = engine::compatibility(engine).to_le_bytes();
-    parts.extend([env!("CARGO_PKG_VERSION").as_bytes(), &compatibility, effort.as_str().as_bytes()]);
+    parts.extend([env!("CARGO_PKG_VERSION").as_bytes(), &compatibility, effort.name().as_bytes()]);
     Key::of(&parts)
 }
 
@@ -190,17 +259,19 @@ struct Request {
     key: Key,
     metering: Metering,
     effort: Effort,
+    in_background: bool,
     limits: CompileLimits,
 }
 
 enum Ended {
     InTime,
     TooLate,
+    GaveWay,
 }
 
 impl Request {
-    /// Feeds the child and waits until it is done or its time is over.
-    fn run(&self, child: &mut Child, bytes: &[u8]) -> Ended {
+    /// Feeds the child and waits until it is done, its time is over, or it has to give way.
+    fn run(&self, child: &mut Child, bytes: &[u8], gives_way: impl Fn() -> bool) -> Ended {
         let deadline = Instant::now() + self.limits.time();
         let stdin = child.stdin.take();
         thread::scope(|scope| {
@@ -211,39 +282,36 @@ impl Request {
             });
             loop {
                 match child.try_wait() {
-                    Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(2)),
-                    Ok(None) => {
-                        // Ends the thread that feeds it, too.
-                        let _ = child.kill();
-                        return Ended::TooLate;
-                    }
                     Ok(Some(_)) | Err(_) => return Ended::InTime,
+                    Ok(None) => {}
                 }
+                let ended = if gives_way() { Ended::GaveWay } else { Ended::TooLate };
+                if matches!(ended, Ended::GaveWay) || Instant::now() >= deadline {
+                    // Ends the thread that feeds it, too.
+                    let _ = child.kill();
+                    return ended;
+                }
+                thread::sleep(Duration::from_millis(2));
             }
         })
     }
 
     fn to_line(&self) -> String {
-        let metering = match self.metering {
-            Metering::Time => "time",
-            Metering::Fuel => "fuel",
-        };
-        let (effort, limits) = (self.effort.as_str(), self.limits);
-        format!("{} {metering} {effort} {} {}\n", self.key.as_str(), limits.seconds, limits.memory_mib)
+        let Self { key, metering, effort, in_background, limits } = self;
+        let (metering, effort) = (metering.name(), effort.name());
+        format!("{} {metering} {effort} {in_background} {} {}\n", key.as_str(), limits.seconds, limits.memory_mib)
     }
 
     fn from_line(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let key = Key::from_text(words.next()?);
-        let metering = match words.next()? {
-            "time" => Metering::Time,
-            "fuel" => Metering::Fuel,
-            _ => return None,
-        };
-        let effort = words.next()?;
-        let effort = [Effort::Full, Effort::Little].into_iter().find(|known| known.as_str() == effort)?;
+        let word = words.next()?;
+        let metering = [Metering::Time, Metering::Fuel].into_iter().find(|metering| metering.name() == word)?;
+        let word = words.next()?;
+        let effort = [Effort::Quick, Effort::Full].into_iter().find(|effort| effort.name() == word)?;
+        let in_background = words.next()?.parse().ok()?;
         let limits = CompileLimits { seconds: words.next()?.parse().ok()?, memory_mib: words.next()?.parse().ok()? };
-        Some(Self { key, metering, effort, limits })
+        Some(Self { key, metering, effort, in_background, limits })
     }
 }
 
@@ -297,9 +365,13 @@ fn compile_from(input: impl Read, output: &mut impl Write) -> Result<(), Refusal
         Refusal::Broken("this command is for the daemon: it compiles plugins in a process of its own".into())
     })?;
     limit_this_process(request.limits).map_err(broken)?;
+    if request.in_background {
+        // A wish: what cannot be granted does no harm.
+        let _ = setpriority_process(None, 10);
+    }
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(broken)?;
-    let compiled = compile(bytes, (request.metering, request.effort))?;
+    let compiled = compile(bytes, request.metering, request.effort)?;
     write_artefact(&request.key, &compiled, output).map_err(broken)
 }
 
@@ -314,7 +386,7 @@ fn limit_this_process(limits: CompileLimits) -> io::Result<()> {
     limit(Resource::Core, 0)
 }
 
-fn compile(bytes: Vec<u8>, (metering, effort): (Metering, Effort)) -> Result<Vec<u8>, Refusal> {
+fn compile(bytes: Vec<u8>, metering: Metering, effort: Effort) -> Result<Vec<u8>, Refusal> {
     let inspected = component::inspect(&bytes).map_err(|problem| Refusal::Compile(problem.to_string()))?;
     let component = componentize::componentize(bytes, inspected.world, inspected.form)
         .map_err(|error| Refusal::Mismatch(format!("{error:#}")))?;

@@ -16,20 +16,28 @@ pub(super) enum Metering {
     Fuel,
 }
 
-/// How much work goes into compiled code. What it answers is the same.
+/// How much trouble the compiler takes. All of it gives the same results, and every engine runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effort {
-    /// The code runs fast.
+    /// Takes half the time, for larger and slower code.
+    Quick,
     Full,
-    /// It is there soon.
-    Little,
+}
+
+impl Metering {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Fuel => "fuel",
+        }
+    }
 }
 
 impl Effort {
-    pub fn as_str(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
+            Self::Quick => "quick",
             Self::Full => "full",
-            Self::Little => "little",
         }
     }
 }
@@ -77,7 +85,7 @@ pub(super) fn ticks(time: Duration) -> u64 {
     time.as_millis().div_ceil(TICK.as_millis()) as u64 + 1
 }
 
-/// An engine that only compiles. What it makes fits the engine in [`Engines`], whatever the effort.
+/// An engine that only compiles. What it makes fits the engine in [`Engines`].
 pub(super) fn compiler(metering: Metering, effort: Effort) -> wasmtime::Result<Engine> {
     Engine::new(&config(metering, effort))
 }
@@ -93,11 +101,14 @@ pub(super) fn compatibility(engine: &Engine) -> u64 {
 /// many there are, by the number of projections.
 fn config(metering: Metering, effort: Effort) -> Config {
     let mut config = Config::new();
-    if effort == Effort::Little {
-        config.cranelift_opt_level(OptLevel::None).cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
-    }
+    let (optimisation, registers) = match effort {
+        Effort::Quick => (OptLevel::None, RegallocAlgorithm::SinglePass),
+        Effort::Full => (OptLevel::Speed, RegallocAlgorithm::Backtracking),
+    };
     config
         .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(optimisation)
+        .cranelift_regalloc_algorithm(registers)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .wasm_component_model(true)

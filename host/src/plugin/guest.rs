@@ -153,6 +153,10 @@ fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> 
         Err(error) => error,
     };
     match (error.downcast_ref::<Trap>(), budget) {
+        // How deep the stack is, is up to the compiler: optimised code under fuel has the last word.
+        (Some(Trap::StackOverflow), Budget::Time(_)) => {
+            ApplyFailure::Interrupted(format!("{}{place}", short_reason(&error)))
+        }
         (Some(Trap::Interrupt), Budget::Time(time)) => {
             ApplyFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
         }

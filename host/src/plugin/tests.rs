@@ -227,8 +227,12 @@ fn a_table_bomb_and_endless_recursion_trap() {
     let table = fixture.problem(&Guest::counting().with("(table 4000000000 funcref)").build());
     assert!(table.contains("max_table_elements is 1000000"), "{table}");
     let recursive = Guest::typed("(call $deeper)").with("(func $deeper (call $deeper))");
-    let failure = applied(&mut *fixture.instance(&recursive)).expect_err("ends").to_string();
-    assert!(failure.contains("call stack exhausted in `deeper`"), "{failure}");
+    let code = fixture.code(&recursive.build());
+    let failure = applied(&mut *code.instantiate().expect("starts")).expect_err("ends");
+    assert!(matches!(failure, ApplyFailure::Interrupted(_)), "no verdict: code that is not optimised needs more stack");
+    let failure = applied(&mut *code.instantiate_metered().expect("starts")).expect_err("ends");
+    assert!(matches!(failure, ApplyFailure::Trapped(_)), "{failure:?}");
+    assert!(failure.to_string().contains("call stack exhausted in `deeper`"), "{failure}");
 }
 
 #[test]

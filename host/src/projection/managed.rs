@@ -240,6 +240,23 @@ impl Managed {
             .ok_or_else(|| self.not_possible(&format!("put its plugin {file} back into the plugin folder first")))
     }
 
+    /// The same code, compiled better, for everything that runs it.
+    pub fn renew(&mut self, code: &Arc<dyn ProjectionCode>) {
+        if self.code.as_ref().is_some_and(|own| own.digest() == code.digest()) {
+            self.code = Some(Arc::clone(code));
+        }
+        let Entry { active, candidate, .. } = &self.entry;
+        let builds = [(Some(active), Some(&self.active)), (candidate.as_ref(), self.candidate.as_ref())];
+        for (build, slot) in builds {
+            if build.is_some_and(|build| build.digest == *code.digest())
+                && let Some(worker) = slot.and_then(|slot| slot.worker.as_ref())
+            {
+                // One that does not listen goes on with what it has.
+                worker.tell(Command::Replace(Arc::clone(code)));
+            }
+        }
+    }
+
     /// Tells the active build's worker.
     pub fn tell(&self, command: Command) -> Result<(), ProjectionError> {
         match self.running()?.tell(command) {

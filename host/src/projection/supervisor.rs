@@ -127,6 +127,13 @@ impl Projections {
         Ok(installed)
     }
 
+    /// Has every build that runs this code go on with it as it is now: the same, and compiled better.
+    pub fn renew(&self, code: &Arc<dyn ProjectionCode>) {
+        if let Some(managed) = self.shared.lock().projections.get_mut(code.description().name.as_str()) {
+            managed.renew(code);
+        }
+    }
+
     /// Goes on with the code that was active last: the file in the folder is no longer sound.
     /// Answers whether the file belongs to a projection.
     ///

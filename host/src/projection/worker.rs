@@ -49,7 +49,7 @@ pub(super) enum Command {
     Pause(SyncSender<()>),
     /// Also starts a stopped projection again.
     Resume,
-    /// Other code for the same read model.
+    /// Other code for the same read model, or the same code, compiled better.
     Replace(Arc<dyn ProjectionCode>),
     /// Applies the parked events of this stream, or of every stream.
     Retry(Option<String>),
@@ -331,8 +331,9 @@ impl State {
                         self.halt(halt);
                     }
                 }
+                let is_other = self.assignment.code.digest() != code.digest();
                 self.assignment.code = code;
-                if !self.assignment.paused {
+                if is_other && !self.assignment.paused {
                     self.resume();
                 }
             }

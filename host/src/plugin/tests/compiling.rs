@@ -28,6 +28,82 @@ fn compiled_code_is_used_again_and_never_when_it_is_damaged() {
     assert_eq!(std::fs::read(&artefact).expect("read"), whole, "compiled again");
 }
 
+/// Whether it is optimised, and the code.
+fn code_of(loaded: Result<LoadedPlugin, PluginError>) -> (bool, Arc<dyn ProjectionCode>) {
+    let LoadedPlugin::Projection { code, is_optimised, .. } = loaded.expect("loads");
+    (is_optimised, code)
+}
+
+#[test]
+fn a_large_plugin_is_compiled_quickly_first_and_its_optimised_code_takes_that_place() {
+    let fixture = Fixture::with(|options| options.quick_compile_bytes = 100);
+    let bytes = Guest::counting().build();
+    let (is_optimised, quick) = code_of(fixture.host.load("a.wasm", &bytes));
+    assert!(!is_optimised);
+    let quick_artefact = fixture.artefact();
+    let (is_optimised, optimised) = code_of(fixture.host.optimise("a.wasm", &bytes));
+    assert!(is_optimised);
+    let artefact = fixture.artefact();
+    assert_ne!(artefact, quick_artefact, "one took the place of the other");
+    assert!(code_of(fixture.host.load("a.wasm", &bytes)).0, "from the cache");
+    let mut draft = fixture.draft(&*quick);
+    for code in [quick, optimised] {
+        for mut instance in [code.instantiate().expect("starts"), code.instantiate_metered().expect("starts")] {
+            instance.apply(&events(&["order-1"]), &mut draft).expect("applies");
+        }
+    }
+    assert_eq!(row(&draft, "order-1"), Some(4));
+    let small = Fixture::with(|options| options.quick_compile_bytes = bytes.len() as u64 + 1);
+    assert!(code_of(small.host.load("a.wasm", &bytes)).0);
+}
+
+/// A compiler that never ends as long as the folder holds the file `hang`, and makes a file `began` whenever it begins.
+fn hanging_compiler(dir: &Path) -> CompilerProcess {
+    let real = dir.join("real");
+    std::fs::create_dir(&real).expect("made");
+    let CompilerProcess::Program(real) = compiler(&real) else { unreachable!("a script") };
+    let dir_name = dir.display();
+    script(dir, &format!("touch {dir_name}/began; test -e {dir_name}/hang && exec sleep 600; exec {}", real.display()))
+}
+
+fn wait_for(path: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !path.exists() {
+        assert!(Instant::now() < deadline, "{} never came", path.display());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn work_in_the_background_gives_way_to_a_plugin_that_is_needed_now_and_is_done_later() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let fixture = Fixture::with(|options| options.compiler = hanging_compiler(dir.path()));
+    let (hang, began) = (dir.path().join("hang"), dir.path().join("began"));
+    std::fs::write(&hang, "").expect("written");
+    let background = Guest::counting().memory_pages(2).build();
+    std::thread::scope(|scope| {
+        let optimised = scope.spawn(|| fixture.host.optimise("a.wasm", &background));
+        wait_for(&began);
+        std::fs::remove_file(&hang).expect("it is there");
+        assert!(code_of(fixture.host.load("b.wasm", &Guest::counting().build())).0);
+        assert!(code_of(optimised.join().expect("no panic")).0);
+    });
+}
+
+#[test]
+fn work_in_the_background_ends_when_the_host_is_closed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let fixture = Fixture::with(|options| options.compiler = hanging_compiler(dir.path()));
+    std::fs::write(dir.path().join("hang"), "").expect("written");
+    std::thread::scope(|scope| {
+        let optimised = scope.spawn(|| fixture.host.optimise("a.wasm", &Guest::counting().build()));
+        wait_for(&dir.path().join("began"));
+        fixture.host.close();
+        let error = optimised.join().expect("no panic").err().expect("was given up");
+        assert!(error.to_string().contains("Lantern stops"), "{error}");
+    });
+}
+
 /// A program that ends as the script says.
 fn script(dir: &Path, text: &str) -> CompilerProcess {
     use std::os::unix::fs::PermissionsExt;

@@ -122,3 +122,25 @@ fn a_replay_can_be_cancelled_and_one_cut_short_by_a_restart_goes_on_beside_the_o
     assert_eq!(rows(&status.active.read_model_path), expected(&[("order-1", 2)]));
     restarted.shut_down();
 }
+
+#[test]
+fn renewed_code_takes_the_place_of_the_same_code_and_changes_nothing_else() {
+    let log = Log::new();
+    log.append("order-1", "Placed");
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", Counting::new("a", fine).code()).expect("installs");
+    settled(&projections);
+    // Told from the first by what it does, which else would be the same.
+    projections.renew(&Counting::new("b", traps_on_poison).code());
+    log.append("order-2", "Poison");
+    assert_eq!(settled(&projections).active.dead_letters, 0, "other code is not taken");
+    projections.pause("counting").expect("pauses");
+    projections.renew(&Counting::new("a", traps_on_poison).code());
+    log.append("order-3", "Poison");
+    projections.resume("counting").expect("resumes");
+    let status = settled(&projections);
+    assert_eq!((status.active.dead_letters, status.active.build), (1, 1));
+    projections.replay("counting").expect("replays");
+    assert_eq!(settled(&projections).active.dead_letters, 2, "a replay runs the renewed code, too");
+    projections.shut_down();
+}
