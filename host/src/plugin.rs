@@ -57,7 +57,7 @@ pub struct PluginOptions {
     pub compiler: CompilerProcess,
     /// The largest plugin file.
     pub max_file_bytes: u64,
-    /// Wall-clock time to compile one plugin.
+    /// Processor time to compile one plugin. On the clock it may take four times as long.
     pub compile_seconds: u64,
     /// Address space to compile one plugin.
     pub compile_memory_mib: u64,

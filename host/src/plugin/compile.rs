@@ -226,6 +226,9 @@ impl Compiler {
     }
 }
 
+/// A machine that is busy with other things gives the compiler so many seconds for one of work.
+const PATIENCE: u32 = 4;
+
 /// The most that is kept of what the child says.
 const MAX_COMPLAINT_BYTES: u64 = 8 << 10;
 
@@ -272,7 +275,7 @@ enum Ended {
 impl Request {
     /// Feeds the child and waits until it is done, its time is over, or it has to give way.
     fn run(&self, child: &mut Child, bytes: &[u8], gives_way: impl Fn() -> bool) -> Ended {
-        let deadline = Instant::now() + self.limits.time();
+        let deadline = Instant::now() + PATIENCE * self.limits.time();
         let stdin = child.stdin.take();
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -379,9 +382,7 @@ fn limit_this_process(limits: CompileLimits) -> io::Result<()> {
     let limit = |resource, most: u64| {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
     };
-    // For the case that the daemon dies and nobody looks at the clock.
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    limit(Resource::Cpu, limits.seconds.saturating_mul(cores))?;
+    limit(Resource::Cpu, limits.seconds)?;
     limit(Resource::As, limits.memory_mib << 20)?;
     limit(Resource::Core, 0)
 }

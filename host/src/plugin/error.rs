@@ -30,7 +30,7 @@ pub enum Problem {
     ForbiddenImport { imports: Vec<String>, hint: String },
     #[error("it does not fit the world {world}: {reason}")]
     Mismatch { world: &'static str, reason: String },
-    #[error("compiling it took longer than {} s and was stopped", .limit.as_secs())]
+    #[error("compiling it took more than {} s of processor time, or four times as long on the clock, and was stopped", .limit.as_secs())]
     CompileTooSlow { limit: Duration },
     #[error("compiling it needed more than {limit_mib} MiB of memory and was stopped")]
     CompileTooLarge { limit_mib: u64 },
@@ -95,6 +95,11 @@ impl Problem {
                 "look for very large or deeply nested functions, or raise compile_seconds".into()
             }
             Self::CompileTooLarge { .. } => "make the plugin smaller, or raise compile_memory_mib".into(),
+            Self::Compile { reason } if reason.contains("async") => {
+                "Lantern calls a plugin and waits for its answer: build it without asynchronous support \
+                 (componentize-qjs: --sync)"
+                    .into()
+            }
             Self::Compile { .. } => "build it with a current toolchain for WebAssembly".into(),
             Self::Compiler { .. } => {
                 "check free disk space and the rights of the cache folder, then take the file away and put it back"

@@ -91,7 +91,7 @@ fn hint(interface: &str) -> &'static str {
         }
         name if name.starts_with("wasi:http/") => {
             "wasi:http: a plugin has no network; componentize-js leaves it out with `-d http -d fetch-event`, jco with \
-             `--disable http --disable fetch-event`"
+             `--disable http --disable fetch-event`, and componentize-qjs --sync does without"
         }
         name if name.starts_with("wasi:") && name.contains("@0.3") => "build it for WASI 0.2 or without WASI",
         name if name.starts_with("wasi:") => {

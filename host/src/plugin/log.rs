@@ -160,10 +160,18 @@ impl Voice {
     fn say(&mut self, level: Level, message: &str) {
         for line in message.lines() {
             self.log.line(level, line);
-            if matches!(level, Level::Warn | Level::Error) && !line.trim().is_empty() {
+            if matches!(level, Level::Warn | Level::Error) && self.tells_more(line) {
                 self.last_words = Some(printable(line));
             }
         }
+    }
+
+    /// Whether a line says more of what happened than the last words so far. Behind the reason of a panic, Go prints
+    /// stacks, and Rust how to get them.
+    fn tells_more(&self, line: &str) -> bool {
+        let is_reason = |line: &str| ["panic: ", "fatal error: "].iter().any(|start| line.starts_with(start));
+        let says_nothing = line.trim().is_empty() || line.starts_with("note: run with `RUST_BACKTRACE");
+        !says_nothing && (is_reason(line) || !self.last_words.as_deref().is_some_and(is_reason))
     }
 
     fn buffer(&mut self, stream: Stream) -> &mut Vec<u8> {
@@ -277,6 +285,23 @@ pub(super) mod tests {
         let dropped = |count: usize| format!("WARN orders: {count} lines dropped: more than 10 bytes in a second");
         let expected = ["INFO orders: 12345", "INFO orders: 67890", &dropped(2), "INFO orders: again", &dropped(1)];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn the_reason_of_a_panic_outlasts_the_stack_behind_it() {
+        let words = |lines: &[&str]| {
+            let mut last = None;
+            logged(|| {
+                let voice = SharedVoice::new(PluginLog::new("orders", 1 << 20));
+                lines.iter().for_each(|line| voice.write(Stream::Error, format!("{line}\n").as_bytes()));
+                last = voice.end_call();
+            });
+            last
+        };
+        let go = ["panic: seat 7 is taken", "", "goroutine 1 [running]:", "main.go:12 +0xc"];
+        assert_eq!(words(&go).as_deref(), Some("panic: seat 7 is taken"));
+        let rust = ["thread panicked at src/lib.rs:3:5:", "no seats", "note: run with `RUST_BACKTRACE=1` to see more"];
+        assert_eq!(words(&rust).as_deref(), Some("no seats"));
     }
 
     #[test]

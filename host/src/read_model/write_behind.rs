@@ -60,8 +60,8 @@ impl WriteBehind {
         }
         let writer = self.writer.take().ok_or_else(ended)?;
         let job = Job { writer, changes: draft.begin_commit(), checkpoint };
-        let sent = self.thread.as_ref().map(|(jobs, _)| jobs.send(job));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(ended()) }
+        let sent = self.thread.as_ref().is_some_and(|(jobs, _)| jobs.send(job).is_ok());
+        if sent { Ok(()) } else { Err(ended()) }
     }
 
     /// How the commit under way of this draft ended, with its checkpoint: told once, and none when
