@@ -34,12 +34,12 @@ pub struct Instance<P: Projection> {
 
 impl<P: Projection> Instance<P> {
     pub fn new(committed: Rc<dyn CommittedRows>) -> Self {
-        Self::with_capacity(committed, P::CACHED_ROWS)
+        Self::with_capacity(committed, P::CACHED_BYTES)
     }
 
-    /// As [`Instance::new`], keeping at most `cached_rows` unchanged rows of each table.
-    pub fn with_capacity(committed: Rc<dyn CommittedRows>, cached_rows: usize) -> Self {
-        Self { tables: P::Tables::open(&committed, 0, cached_rows) }
+    /// As [`Instance::new`], with another size for [`Projection::CACHED_BYTES`].
+    pub fn with_capacity(committed: Rc<dyn CommittedRows>, cached_bytes: usize) -> Self {
+        Self { tables: P::Tables::open(&committed, 0, cached_bytes) }
     }
 
     /// Applies the events that the projection reads, and ignores others.

@@ -20,9 +20,10 @@ pub trait Projection: 'static {
     /// The categories whose events it reads. Empty: every category.
     const CATEGORIES: &'static [&'static str];
 
-    /// How many unchanged rows of each table stay in the plugin's memory. More rows need fewer
-    /// reads from the host and more memory; the result is the same.
-    const CACHED_ROWS: usize = 50_000;
+    /// About how many bytes of rows stay in the plugin's memory, of all tables together, each with the same share.
+    /// More need fewer reads from the host; the result is the same. Changed rows stay until they are handed over.
+    /// A plugin has 128 MiB of memory unless the daemon's settings say otherwise.
+    const CACHED_BYTES: usize = 64 << 20;
 
     /// The data of its events: most often a serde enum with one variant for each event type that
     /// it reads. See [`EventData`].

@@ -176,8 +176,8 @@ fn check_is_read<P: Projection>(event: &TestEvent) {
 fn run<P: Projection>(events: &[TestEvent], given: usize, delivery: Delivery) -> Outcome<P> {
     let rows = Rc::new(MemoryRows::new(P::Tables::declarations()));
     let batch_len = if delivery == Delivery::OneBatch { events.len().max(1) } else { 1 };
-    let cached_rows = if delivery == Delivery::RoomForOneRow { 1 } else { P::CACHED_ROWS };
-    let fresh = || Instance::<P>::with_capacity(rows.clone() as Rc<dyn CommittedRows>, cached_rows);
+    let cached_bytes = if delivery == Delivery::RoomForOneRow { 1 } else { P::CACHED_BYTES };
+    let fresh = || Instance::<P>::with_capacity(rows.clone() as Rc<dyn CommittedRows>, cached_bytes);
     let mut instance = fresh();
     let mut failure = None;
     for first in (0..events.len()).step_by(batch_len) {

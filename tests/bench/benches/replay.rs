@@ -8,7 +8,7 @@ use lantern_bench::history::History;
 use lantern_bench::measure::Spread;
 use lantern_bench::report::{Target, Wanted, targets};
 use lantern_bench::workload::Pattern;
-use lantern_bench::{daemon, export, scans};
+use lantern_bench::{daemon, export, scans, sealed};
 
 /// Replays a history of orders with Lantern and with programs that do the same, and compares them
 #[derive(Parser)]
@@ -49,6 +49,8 @@ enum Section {
     Ten,
     /// A projection that wants 0.2 % of the events (10,000,000 events)
     Narrow,
+    /// A sealed log against one of rows: disk space, and replays with a cold cache (2,000,000 events)
+    Sealed,
     /// Memory of a daemon during a replay (10,000,000 events)
     Memory,
     /// Hot reload, and the time from an append over HTTP to its row
@@ -85,6 +87,7 @@ impl Options {
             Section::Wide => self.compare(Pattern::Wide)?,
             Section::Ten => targets(&scans::many(&self.history(Pattern::Clustered, 1_000_000)?, self.rounds)?),
             Section::Narrow => targets(&scans::narrow(&self.history(Pattern::Clustered, 10_000_000)?, self.rounds)?),
+            Section::Sealed => targets(&sealed::sealed(&self.history(Pattern::Clustered, 2_000_000)?, self.rounds)?),
             Section::Memory => {
                 let mebibytes = daemon::memory(&self.history(Pattern::Clustered, 10_000_000)?)?;
                 let ratio = Spread::of([mebibytes]);

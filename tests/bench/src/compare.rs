@@ -167,6 +167,16 @@ impl<'a> Ready<'a> {
     }
 }
 
+/// Replays a log through a projection of orders and customers; answers its rows, and what that cost.
+///
+/// # Errors
+/// When the replay fails.
+pub fn replayed_rows(events: &EventStore, codes: &[Code]) -> anyhow::Result<(RowsDigest, Cost)> {
+    let folder = scratch()?;
+    let (files, cost) = replay(events, codes, folder.path())?;
+    Ok((RowsDigest::of(&files[0], ORDERS_AND_CUSTOMERS)?, cost))
+}
+
 /// The targets that the programs of a run tell of.
 pub fn replay_targets(report: &Report, pattern: Pattern) -> Vec<Target> {
     use Program::{Events, EventsSealed, N1, N2, N2Sdk, N3, Naive, Serde, SerdeSealed};

@@ -7,6 +7,7 @@
 //! | `replay.rs` | Lantern, through its own supervisor |
 //! | `naive.rs` | the plugin host that one writes first |
 //! | `scans.rs` | many projections over one log, and a narrow one |
+//! | `sealed.rs` | a sealed log against one of rows |
 //! | `daemon.rs` | memory of a daemon, live latency, hot reload |
 //! | `export.rs` | the same events for other projects, see `peers/` |
 //! | `rows.rs` | whether two programs came to the same rows |
@@ -24,4 +25,5 @@ pub mod replay;
 pub mod report;
 pub mod rows;
 pub mod scans;
+pub mod sealed;
 pub mod workload;

@@ -2,7 +2,7 @@
 //! which of the others make room.
 //!
 //! A changed row stays until it is handed over, however many there are: the host bounds them by
-//! asking for a flush. Unchanged rows stay while there is room, roughly by when they were last used.
+//! asking for a flush. Unchanged rows stay while there is room in bytes, roughly by when they were last used.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -21,6 +21,8 @@ struct Slot<R> {
     hash: u64,
     /// What the row adds to the bytes of the next flush.
     pending_bytes: u64,
+    /// About what the row takes in memory.
+    bytes: usize,
     /// Differs from what the host has.
     changed: bool,
     /// There is no such row, only its key; if it changed, the host may still have it.
@@ -34,7 +36,9 @@ struct Slot<R> {
 }
 
 pub struct RowCache<R> {
+    /// Bytes of rows from which on unchanged rows make room.
     capacity: usize,
+    bytes: usize,
     slots: Vec<Slot<R>>,
     free: Vec<u32>,
     by_key: HashTable<u32>,
@@ -55,7 +59,8 @@ pub fn hash_key<R: Row>(key: R::Key<'_>) -> u64 {
 impl<R: Row> RowCache<R> {
     pub fn new(capacity: usize) -> Self {
         Self {
-            capacity: capacity.max(1),
+            capacity,
+            bytes: 0,
             slots: Vec::new(),
             free: Vec::new(),
             by_key: HashTable::new(),
@@ -81,7 +86,9 @@ impl<R: Row> RowCache<R> {
 
     /// Adds a row that is not in the cache, as the host has it.
     pub fn insert(&mut self, hash: u64, row: R) -> u32 {
-        self.make_room();
+        while self.bytes >= self.capacity && self.evict_one() {}
+        let bytes = bytes_of(&row, row.encoded_len());
+        self.bytes += bytes;
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -89,6 +96,7 @@ impl<R: Row> RowCache<R> {
                     row: None,
                     hash,
                     pending_bytes: 0,
+                    bytes: 0,
                     changed: false,
                     absent: false,
                     touched: false,
@@ -100,6 +108,7 @@ impl<R: Row> RowCache<R> {
         };
         let place = &mut self.slots[slot as usize];
         place.row = Some(row);
+        place.bytes = bytes;
         place.hash = hash;
         place.used = false;
         let slots = &self.slots;
@@ -175,8 +184,11 @@ impl<R: Row> RowCache<R> {
             if let Err(error) = check_row(place.hash, row) {
                 self.failure.get_or_insert(error);
             }
+            let encoded_len = row.encoded_len();
+            self.bytes = self.bytes + bytes_of(row, encoded_len) - place.bytes;
+            place.bytes = bytes_of(row, encoded_len);
             // An operation has a byte for its kind and two for the table.
-            let bytes = 3 + row.encoded_len() as u64;
+            let bytes = 3 + encoded_len as u64;
             self.pending_bytes = self.pending_bytes + bytes - place.pending_bytes;
             place.pending_bytes = bytes;
             for index in &mut self.indexes {
@@ -228,11 +240,7 @@ impl<R: Row> RowCache<R> {
         self.changed = changed;
         self.pending_bytes = 0;
         self.indexes.iter_mut().for_each(ChangedIndex::clear);
-        while self.by_key.len() > self.capacity && self.evict_one() {}
-    }
-
-    fn make_room(&mut self) {
-        while self.by_key.len() >= self.capacity && self.evict_one() {}
+        while self.bytes > self.capacity && self.evict_one() {}
     }
 
     /// Drops the unchanged row that was not used for longest, roughly; false when every row changed.
@@ -266,11 +274,17 @@ impl<R: Row> RowCache<R> {
         let place = &mut self.slots[slot as usize];
         place.row = None;
         place.absent = false;
+        self.bytes -= place.bytes;
         self.free.push(slot);
         if let Ok(entry) = self.by_key.find_entry(self.slots[slot as usize].hash, |found| *found == slot) {
             entry.remove();
         }
     }
+}
+
+/// What a row takes in memory: its place, and about as much text and bytes as it has when it is encoded.
+pub fn bytes_of<R>(_: &R, encoded_len: usize) -> usize {
+    size_of::<Slot<R>>() + encoded_len
 }
 
 fn check_row<R: Row>(hash: u64, row: &R) -> Result<(), Error> {

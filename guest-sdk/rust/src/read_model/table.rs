@@ -17,12 +17,11 @@ pub struct Table<R: Row> {
     place: u16,
     committed: Rc<dyn CommittedRows>,
     cache: RowCache<R>,
-    capacity: usize,
 }
 
 impl<R: Row> Table<R> {
     pub(crate) fn new(place: u16, committed: Rc<dyn CommittedRows>, capacity: usize) -> Self {
-        Self { place, committed, cache: RowCache::new(capacity), capacity: capacity.max(1) }
+        Self { place, committed, cache: RowCache::new(capacity) }
     }
 
     /// The row with this key.
@@ -72,12 +71,12 @@ impl<R: Row> Table<R> {
     }
 
     /// Fetches rows that the same event will need, in one call to the host instead of one for each.
-    /// Changes nothing but speed; of more keys than the cache has room for, it fetches the first.
+    /// Changes nothing but speed; of more than 10,000 keys it fetches the first.
     pub fn prefetch<'k>(&mut self, keys: impl IntoIterator<Item = R::Key<'k>>) {
         let mut wanted: Vec<R::Key<'k>> = keys
             .into_iter()
             .filter(|key| self.cache.find(hash_key::<R>(*key), *key).is_none())
-            .take(self.capacity.min(MAX_ROWS_PER_READ))
+            .take(MAX_ROWS_PER_READ)
             .collect();
         wanted.sort_unstable();
         wanted.dedup();

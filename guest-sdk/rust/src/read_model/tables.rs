@@ -10,6 +10,7 @@ use crate::Error;
 pub trait Tables: Sized {
     #[doc(hidden)]
     fn declarations() -> Vec<TableDeclaration>;
+    /// `capacity` is about how many bytes of rows stay in memory, of all tables together.
     #[doc(hidden)]
     fn open(committed: &Rc<dyn CommittedRows>, place: u16, capacity: usize) -> Self;
     /// Called behind each event.
@@ -61,6 +62,7 @@ macro_rules! tuples {
             }
 
             fn open(committed: &Rc<dyn CommittedRows>, place: u16, capacity: usize) -> Self {
+                let capacity = capacity / [$($place),+].len();
                 ($(<Table<$name> as Tables>::open(committed, place + $place, capacity),)+)
             }
 

@@ -46,7 +46,10 @@ struct Fixture {
 }
 
 impl Fixture {
-    fn new(capacity: usize) -> Self {
+    /// With room for so many rows with names of three letters.
+    fn new(rows_with_room: usize) -> Self {
+        let row = item(0, "000", "", None);
+        let capacity = rows_with_room * super::cache::bytes_of(&row, row.encoded_len());
         let rows = MemoryRows::new(<Table<Item> as Tables>::declarations());
         let committed = Rc::new(Committed { rows, reads: Cell::new(0) });
         let items = Table::new(0, committed.clone() as Rc<dyn CommittedRows>, capacity);
