@@ -19,7 +19,7 @@ pub(super) const COLUMNS: &str =
     "position, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum, chain";
 
 /// Stream names that a reader remembers: of any two whose ids differ by a multiple of this, the later.
-const REMEMBERED: usize = 65_536;
+const REMEMBERED: usize = 262_144;
 
 /// The place of a kind that the batch does not have yet.
 const NO_PLACE: u32 = u32::MAX;

@@ -227,9 +227,14 @@ impl<R: Row> RowCache<R> {
     /// forgets that they were changed.
     pub fn flush(&mut self, mut write: impl FnMut(&R, Option<&R>)) {
         self.settle_touched();
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable_by(|a, b| self.row(*a).key().cmp(&self.row(*b).key()));
-        for slot in changed.drain(..) {
+        // Rows lie anywhere in memory: to look at each for every comparison takes longer than all else.
+        let mut changed: Vec<(u128, u32)> =
+            self.changed.iter().map(|slot| (self.row(*slot).sort_prefix(), *slot)).collect();
+        changed.sort_unstable_by(|(a, a_slot), (b, b_slot)| {
+            a.cmp(b).then_with(|| self.row(*a_slot).key().cmp(&self.row(*b_slot).key()))
+        });
+        self.changed.clear();
+        for (_, slot) in changed {
             let row = self.row(slot);
             write(row, (!self.is_absent(slot)).then_some(row));
             let place = &mut self.slots[slot as usize];
@@ -237,7 +242,6 @@ impl<R: Row> RowCache<R> {
             place.pending_bytes = 0;
             self.enqueue(slot);
         }
-        self.changed = changed;
         self.pending_bytes = 0;
         self.indexes.iter_mut().for_each(ChangedIndex::clear);
         while self.bytes > self.capacity && self.evict_one() {}

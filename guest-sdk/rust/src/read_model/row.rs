@@ -19,6 +19,9 @@ pub trait Row: Clone + Debug + Default + PartialEq + 'static {
     /// A row with this key whose other columns have their default: 0, false, empty or null.
     fn with_key(key: Self::Key<'_>) -> Self;
 
+    /// See [`KeyColumn::sort_prefix`](crate::KeyColumn::sort_prefix); of the first key column.
+    #[doc(hidden)]
+    fn sort_prefix(&self) -> u128;
     #[doc(hidden)]
     fn has_key(&self, key: Self::Key<'_>) -> bool;
     #[doc(hidden)]
@@ -181,6 +184,10 @@ macro_rules! table {
                 let mut row = Self::default();
                 $(row.$key = $crate::KeyColumn::owned($key);)+
                 row
+            }
+
+            fn sort_prefix(&self) -> u128 {
+                [$($crate::KeyColumn::sort_prefix(&self.$key)),+][0]
             }
 
             fn has_key(&self, key: Self::Key<'_>) -> bool {

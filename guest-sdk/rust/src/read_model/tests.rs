@@ -204,6 +204,23 @@ fn a_flush_holds_each_changed_row_once_in_the_order_of_the_keys() {
 }
 
 #[test]
+fn keys_that_begin_alike_are_flushed_in_their_order_too() {
+    let mut fixture = Fixture::new(100);
+    let long = "the same for all of sixteen bytes and more";
+    let keys = [(-7, "z".to_owned()), (-7, format!("{long}b")), (-7, format!("{long}a")), (3, String::new())];
+    for (shelf, name) in keys.iter().rev() {
+        fixture.items.put(item(*shelf, name, "", None));
+    }
+    fixture.items.settle().expect("sound");
+    let mut changes = Vec::new();
+    fixture.items.flush(&mut changes);
+    let place = |name: &str| changes.windows(name.len()).position(|part| part == name.as_bytes()).expect("is there");
+    assert!(place(&format!("{long}a")) < place(&format!("{long}b")));
+    assert!(place(&format!("{long}b")) < place("z"));
+    assert!(changes.ends_with(&[3, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0]), "3 comes behind -7: {changes:?}");
+}
+
+#[test]
 fn a_changed_key_is_an_error() {
     let mut fixture = Fixture::new(100);
     fixture.items.get_or_default((2, "a")).shelf = 3;
