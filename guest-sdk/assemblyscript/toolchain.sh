@@ -24,7 +24,7 @@ if has_node && has_compiler; then
 fi
 if [ "${1:-}" = --check ]; then
 	has_node && what="AssemblyScript in $PWD/node_modules" || what="Node.js 20 or newer"
-	echo "assemblyscript: needs $what; install it with $0" >&2
+	echo "assemblyscript: needs $what" >&2
 	exit 1
 fi
 if ! has_node; then

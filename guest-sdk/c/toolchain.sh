@@ -20,7 +20,7 @@ check() {
 }
 
 if [ "${1:-}" = --check ]; then check; exit; fi
-check && exit
+if check >/dev/null; then check; exit; fi
 if ! command -v make >/dev/null || ! python3 -m pip --version >/dev/null 2>&1; then
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends make python3-pip

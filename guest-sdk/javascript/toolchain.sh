@@ -21,7 +21,7 @@ check() {
 }
 
 if [ "${1:-}" = --check ]; then check; exit; fi
-check && exit
+if check >/dev/null; then check; exit; fi
 if ! command -v npm >/dev/null; then
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends nodejs npm

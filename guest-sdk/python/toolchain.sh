@@ -13,7 +13,7 @@ check() {
 }
 
 if [ "${1:-}" = --check ]; then check; exit; fi
-check && exit
+if check >/dev/null; then check; exit; fi
 if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends python3-venv
