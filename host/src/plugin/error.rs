@@ -105,7 +105,10 @@ impl Problem {
                 "check free disk space and the rights of the cache folder, then take the file away and put it back"
                     .into()
             }
-            Self::Describe { .. } => "`describe` must answer at once and may not use the read model".into(),
+            Self::Describe { .. } => {
+                "the plugin's log has its own words; `describe` must answer at once and may not use the read model"
+                    .into()
+            }
             Self::Description { .. } => "correct what `describe` answers; wit/read-model.wit has the rules".into(),
         }
     }
