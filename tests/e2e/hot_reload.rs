@@ -52,6 +52,15 @@ impl Seen {
         let before = self.queries.load(Ordering::Relaxed);
         eventually("the hammers go on", || (self.queries.load(Ordering::Relaxed) > before + 100).then_some(()));
     }
+
+    /// Answers how many queries there were.
+    #[track_caller]
+    fn assert_no_failure_and_no_step_back(&self) -> u64 {
+        let queries = self.queries.load(Ordering::Relaxed);
+        assert_eq!(self.failed.load(Ordering::Relaxed), 0, "failed queries of {queries}");
+        assert_eq!(self.backward.load(Ordering::Relaxed), 0, "steps back in {queries} queries");
+        queries
+    }
 }
 
 /// Stops the hammers also when the test fails.
@@ -91,9 +100,7 @@ fn new_read_models_and_replays_are_swapped_in_without_a_failed_query_or_a_step_b
         host.drop_in(FILE, &plugin("accounts-second"));
         swapped("serves the new read-model version again", 5, 2);
     });
-    let queries = seen.queries.load(Ordering::Relaxed);
-    assert_eq!(seen.failed.load(Ordering::Relaxed), 0, "failed queries of {queries}");
-    assert_eq!(seen.backward.load(Ordering::Relaxed), 0, "steps back in {queries} queries");
+    let queries = seen.assert_no_failure_and_no_step_back();
     host.wait_until_live(ACCOUNTS);
     assert_eq!(rows_of(&host, ACCOUNTS), folded(&log_of(&api), |amount, _| 100 * amount));
     println!("{queries} queries over four swaps");
@@ -117,9 +124,7 @@ fn a_swap_waits_until_the_new_read_model_has_overtaken_the_old_one() {
             host.wait_until(ACCOUNTS, "serves the replay", |now| now["build"] == replay);
         }
     });
-    let queries = seen.queries.load(Ordering::Relaxed);
-    assert_eq!(seen.failed.load(Ordering::Relaxed), 0, "failed queries of {queries}");
-    assert_eq!(seen.backward.load(Ordering::Relaxed), 0, "steps back in {queries} queries");
+    seen.assert_no_failure_and_no_step_back();
 }
 
 #[test]

@@ -158,6 +158,15 @@ fn run(runner: &mut Runner) -> Vec<Step> {
     }
 }
 
+fn run_to_halt(runner: &mut Runner) -> Halt {
+    loop {
+        match runner.step() {
+            Ok(step) => assert_ne!(step, Step::CaughtUp),
+            Err(halt) => return halt,
+        }
+    }
+}
+
 fn rows(path: &Path) -> BTreeMap<String, i64> {
     let connection = crate::sqlite::open_read_only(path).expect("opens");
     let mut statement = connection.prepare("SELECT stream, events FROM streams").expect("prepares");
@@ -302,12 +311,7 @@ fn too_many_dead_letters_stop_the_projection() {
     }
     let options = RunnerOptions { max_dead_letters: 3, ..RunnerOptions::default() };
     let mut runner = log.runner("m.db", &Counting::new("a", traps_on_poison), options);
-    let halt = loop {
-        match runner.step() {
-            Ok(step) => assert_ne!(step, Step::CaughtUp),
-            Err(halt) => break halt,
-        }
-    };
+    let halt = run_to_halt(&mut runner);
     assert_eq!(halt.disposition, Disposition::Stop);
     assert!(halt.reason.contains("3 dead letters"), "{}", halt.reason);
 }

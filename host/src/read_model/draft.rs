@@ -11,7 +11,7 @@ use rusqlite::{Connection, params_from_iter};
 use super::cell::Cell;
 use super::changes::{Change, Changes, Operation};
 use super::statements::{self, Statements};
-use super::{Key, ReadModelError, Row, Schema, Table, Value, key};
+use super::{Key, ReadModelError, ReadModelWriter, Row, Schema, Table, Value, key};
 
 /// The most rows one call of `get_many` or `find` answers.
 pub const MAX_ROWS_PER_READ: usize = 10_000;
@@ -30,13 +30,13 @@ pub struct ReadModelDraft {
 }
 
 impl ReadModelDraft {
-    pub(super) fn new(schema: Arc<Schema>, path: PathBuf, reader: Connection, max_bytes: usize) -> Self {
+    pub(super) fn new(model: &ReadModelWriter, reader: Connection, max_bytes: usize) -> Self {
         Self {
-            changes: Changes::new(&schema, max_bytes),
-            statements: schema.tables().iter().map(Statements::of).collect(),
-            schema,
-            path,
+            schema: Arc::clone(&model.schema),
+            path: model.path.clone(),
             reader: Some(reader),
+            statements: Arc::clone(&model.statements),
+            changes: Changes::new(&model.schema, max_bytes),
             committing: None,
             finds: false,
         }

@@ -15,9 +15,9 @@ use crate::sqlite;
 /// The open file of one build of a read model. One thread owns it.
 #[derive(Debug)]
 pub struct ReadModelWriter {
-    path: PathBuf,
-    schema: Arc<Schema>,
-    statements: Vec<Statements>,
+    pub(super) path: PathBuf,
+    pub(super) schema: Arc<Schema>,
+    pub(super) statements: Arc<[Statements]>,
     connection: Connection,
     indexed: bool,
 }
@@ -58,7 +58,7 @@ impl ReadModelWriter {
     /// When the file cannot be opened a second time, for reading.
     pub fn draft(&self, max_bytes: usize) -> Result<ReadModelDraft, ReadModelError> {
         let reader = sqlite::open_read_only(&self.path).map_err(|source| self.failed(source))?;
-        Ok(ReadModelDraft::new(Arc::clone(&self.schema), self.path.clone(), reader, max_bytes))
+        Ok(ReadModelDraft::new(self, reader, max_bytes))
     }
 
     /// Where the read model stands.

@@ -43,12 +43,7 @@ fn after_a_failed_commit_the_events_since_the_checkpoint_are_applied_again() {
     let full = "CREATE TRIGGER full BEFORE UPDATE ON lantern_checkpoint WHEN new.position > 8
                 BEGIN SELECT raise(ABORT, 'no room'); END";
     saboteur.execute_batch(full).expect("sabotages");
-    let halt = loop {
-        match runner.step() {
-            Ok(step) => assert_ne!(step, Step::CaughtUp),
-            Err(halt) => break halt,
-        }
-    };
+    let halt = run_to_halt(&mut runner);
     assert_eq!(halt.disposition, Disposition::Retry);
     assert!(halt.reason.contains("no room"), "{}", halt.reason);
     assert_eq!((runner.read_to(), runner.visible_to()), (Position(8), Position(8)));
