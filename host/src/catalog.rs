@@ -11,7 +11,7 @@ use crate::event::Timestamp;
 pub enum PluginState {
     /// Being checked and compiled.
     Loading,
-    /// Serves its projection.
+    /// Serves.
     Loaded,
     /// Not taken. Whatever the file held before goes on serving.
     Rejected,
@@ -25,8 +25,8 @@ pub struct PluginRecord {
     pub state: PluginState,
     /// The WIT world, once it is known.
     pub world: Option<String>,
-    /// The projection it provides, once it is known.
-    pub projection: Option<String>,
+    /// What the plugin calls itself, once it is known.
+    pub name: Option<String>,
     /// SHA-256 of the file, in hex.
     pub digest: Option<String>,
     /// Size of the file.

@@ -10,16 +10,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::catalog::Plugins;
+use crate::code::Registry;
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
 
 mod components;
+mod kinds;
 mod optimiser;
 mod plugins;
 
 use components::Components;
+use kinds::Kinds;
 use plugins::PluginLoop;
 
 /// Everything a daemon needs to know.
@@ -57,7 +60,10 @@ pub async fn run(
     let components = Arc::new(Components::open(&options.data_dir.join("components"))?);
     let load_code = {
         let (host, components) = (host.clone(), Arc::clone(&components));
-        Box::new(move |digest: &_| components.load(&host, digest))
+        Box::new(move |digest: &_| {
+            let code = components.load(&host, digest)?;
+            code.projection().ok_or_else(|| "the copy of its code is no projection".to_owned())
+        })
     };
     let projections = Projections::open(events.clone(), &options.data_dir, options.projections, load_code)?;
     components.keep_only(&projections.digests())?;
@@ -67,7 +73,13 @@ pub async fn run(
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
     let plugins = Plugins::default();
-    let plugin_loop = PluginLoop { host, components, projections: projections.clone(), plugins: plugins.clone() };
+    let kinds = Kinds {
+        projections: projections.clone(),
+        conflict_resolvers: Registry::default(),
+        upcasters: Registry::default(),
+        aggregates: Registry::default(),
+    };
+    let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
 
     let state = AppState { events: events.clone(), projections: projections.clone(), plugins };

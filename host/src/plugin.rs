@@ -1,4 +1,4 @@
-//! Plugins: files of WebAssembly that become [`ProjectionCode`]. The only module that knows
+//! Plugins: files of WebAssembly that become code of their kind. The only module that knows
 //! Wasmtime. It runs guest code and never trusts it: a plugin can stop only itself.
 //!
 //! A file goes through `watch` (it is there, and whole), `component` (it is what it should be),
@@ -7,8 +7,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::aggregate::AggregateCode;
+use crate::code::{ComponentDigest, PluginName};
+use crate::conflict::ConflictResolverCode;
 use crate::projection::ProjectionCode;
+use crate::upcast::UpcasterCode;
 
+mod aggregate;
 mod bindings;
 mod cache;
 mod code;
@@ -16,17 +21,20 @@ mod columnar;
 mod compile;
 mod component;
 mod componentize;
+mod conflict_resolver;
 mod description;
 mod engine;
 mod error;
 mod folder;
 mod guest;
+mod guest_events;
 mod host_calls;
 mod imports;
 mod limits;
 mod log;
 mod projection;
 mod sources;
+mod upcaster;
 mod wasi;
 mod watch;
 
@@ -129,17 +137,58 @@ struct Host {
 }
 
 /// A plugin that is ready to run.
-pub enum LoadedPlugin {
-    /// `world` is `projection` or `columnar-projection`. Code that is not optimised yet should be: see
-    /// [`PluginHost::optimise`].
-    Projection { world: &'static str, code: Arc<dyn ProjectionCode>, is_optimised: bool },
+pub struct LoadedPlugin {
+    /// The name of its world in `wit/worlds.wit`.
+    pub world: &'static str,
+    /// Code that is not optimised yet should be: see [`PluginHost::optimise`].
+    pub is_optimised: bool,
+    pub code: LoadedCode,
 }
 
 impl LoadedPlugin {
-    /// The name of its world in `wit/worlds.wit`.
-    pub fn world(&self) -> &'static str {
+    /// # Errors
+    /// Says that it is something else.
+    pub fn into_projection(self) -> Result<Arc<dyn ProjectionCode>, String> {
+        let Self { world, code, .. } = self;
+        let name = code.name().clone();
+        code.projection()
+            .ok_or_else(|| format!("the plugin {name} is of the world {world}; this works with projections"))
+    }
+}
+
+/// What a plugin provides.
+#[derive(Clone)]
+pub enum LoadedCode {
+    Projection(Arc<dyn ProjectionCode>),
+    ConflictResolver(Arc<dyn ConflictResolverCode>),
+    Upcaster(Arc<dyn UpcasterCode>),
+    Aggregate(Arc<dyn AggregateCode>),
+}
+
+impl LoadedCode {
+    pub fn name(&self) -> &PluginName {
         match self {
-            Self::Projection { world, .. } => world,
+            Self::Projection(code) => &code.description().name,
+            Self::ConflictResolver(code) => code.name(),
+            Self::Upcaster(code) => code.name(),
+            Self::Aggregate(code) => code.name(),
+        }
+    }
+
+    pub fn digest(&self) -> &ComponentDigest {
+        match self {
+            Self::Projection(code) => code.digest(),
+            Self::ConflictResolver(code) => code.digest(),
+            Self::Upcaster(code) => code.digest(),
+            Self::Aggregate(code) => code.digest(),
+        }
+    }
+
+    /// The code of a projection; none when it is something else.
+    pub fn projection(self) -> Option<Arc<dyn ProjectionCode>> {
+        match self {
+            Self::Projection(code) => Some(code),
+            _ => None,
         }
     }
 }
@@ -203,9 +252,20 @@ impl PluginHost {
         let engine = self.0.engines.get(Metering::Time);
         let is_optimised = urgency != Urgency::Soon || self.0.compiler.has_optimised(&source, engine);
         let code = match world {
-            World::Projection => code::load::<bindings::typed::Projection>(&self.0, file, source)?,
-            World::ColumnarProjection => code::load::<bindings::columnar::ColumnarProjection>(&self.0, file, source)?,
+            World::Projection => {
+                LoadedCode::Projection(code::load::<bindings::typed::Projection>(&self.0, file, source)?)
+            }
+            World::ColumnarProjection => {
+                LoadedCode::Projection(code::load::<bindings::columnar::ColumnarProjection>(&self.0, file, source)?)
+            }
+            World::ConflictResolver => LoadedCode::ConflictResolver(code::load::<
+                bindings::conflict_resolver::ConflictResolver,
+            >(&self.0, file, source)?),
+            World::Upcaster => LoadedCode::Upcaster(code::load::<bindings::upcaster::Upcaster>(&self.0, file, source)?),
+            World::Aggregate => {
+                LoadedCode::Aggregate(code::load::<bindings::aggregate::Aggregate>(&self.0, file, source)?)
+            }
         };
-        Ok(LoadedPlugin::Projection { world: world.name(), code, is_optimised })
+        Ok(LoadedPlugin { world: world.name(), is_optimised, code })
     }
 }

@@ -3,8 +3,6 @@
 //! This file holds the traits that plugin code implements; nothing in this module knows how the
 //! code came to be.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 mod builds;
@@ -27,63 +25,14 @@ pub use status::{BuildStatus, ProjectionState, ProjectionStatus};
 pub use supervisor::{Installed, LoadCode, ProjectionError, Projections};
 pub use worker::WorkerOptions;
 
-use crate::event::{EventBatch, Interest, Invalid};
+use crate::code::{ComponentDigest, PluginName};
+use crate::event::{EventBatch, Interest};
 use crate::read_model::{ReadModelDraft, ReadModelError, Schema};
-
-/// The name of a projection and of its read model: `[a-z][a-z0-9-]{0,62}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProjectionName(String);
-
-impl ProjectionName {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ProjectionName {
-    type Err = Invalid;
-
-    fn from_str(name: &str) -> Result<Self, Invalid> {
-        let bytes = name.as_bytes();
-        let sound = matches!(bytes.first(), Some(b'a'..=b'z'))
-            && bytes.len() <= 63
-            && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        if sound {
-            return Ok(Self(name.to_owned()));
-        }
-        Err(Invalid(format!(
-            "{name:?} is no projection name: use a lower-case letter, then up to 62 lower-case letters, digits and dashes"
-        )))
-    }
-}
-
-impl fmt::Display for ProjectionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// SHA-256 over a plugin's file, in lower-case hex. The identity of its code.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ComponentDigest(pub String);
-
-impl ComponentDigest {
-    /// The first 12 digits, enough for people.
-    pub fn short(&self) -> &str {
-        self.0.get(..12).unwrap_or(&self.0)
-    }
-}
-
-impl fmt::Display for ComponentDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a projection says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    pub name: ProjectionName,
+    pub name: PluginName,
     /// Another number than the active one asks for a replay into a new read model.
     pub read_model_version: u32,
     /// At least one.

@@ -28,7 +28,7 @@ fn a_plugin_that_is_dropped_in_shows_rows_for_all_of_history_and_keeps_them_curr
     assert_eq!(rows_of(&host, ACCOUNTS), expected(&host));
 
     let known = host.wait_for_plugin(FILE, "is loaded", |plugin| plugin["state"] == "loaded");
-    assert_eq!((&known["projection"], &known["world"]), (&json!(ACCOUNTS), &json!("columnar-projection")));
+    assert_eq!((&known["name"], &known["world"]), (&json!(ACCOUNTS), &json!("columnar-projection")));
     assert_eq!(known["digest"], status["component_digest"]);
 
     host.api().append("account-new", &json!([deposited(100), withdrawn(30)]));

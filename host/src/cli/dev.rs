@@ -18,8 +18,8 @@ use super::plugin::test::letter_line;
 use super::plugin::{failure, options, read};
 use super::rows::{TableRows, Wording, changes, describe, shown};
 use super::trial::{Delivery, History, Outcome};
-use crate::plugin::{LoadedPlugin, PluginHost, PluginOptions, Saved, SourceWatcher};
-use crate::projection::ComponentDigest;
+use crate::code::ComponentDigest;
+use crate::plugin::{PluginHost, PluginOptions, Saved, SourceWatcher};
 use crate::read_model::Value;
 use crate::telemetry::{self, LogFormat};
 
@@ -138,7 +138,7 @@ impl Session<'_> {
         let quick_compile_bytes = if self.history.len() > MAX_UNOPTIMISED_EVENTS { u64::MAX } else { 0 };
         let options = PluginOptions { quick_compile_bytes, input: Arc::clone(&input), ..options() };
         let host = PluginHost::new(options).map_err(failure)?;
-        let LoadedPlugin::Projection { code, .. } = host.load(&name, &bytes).map_err(failure)?;
+        let code = host.load(&name, &bytes).map_err(failure)?.into_projection().map_err(anyhow::Error::msg)?;
         let loading = started.elapsed();
         let started = Instant::now();
         let outcome = self.history.run(&code, Delivery::Usual)?;

@@ -15,7 +15,8 @@ use super::output::{self, Format, count, size, text};
 use super::projection::columns;
 use super::trial::cache_folder;
 use crate::event::Interest;
-use crate::plugin::{LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
+use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
+use crate::projection::Description;
 use crate::read_model::{Column, Table};
 
 mod new;
@@ -72,12 +73,12 @@ fn list(context: &Context) -> anyhow::Result<()> {
     if plugins.is_empty() {
         return Ok(output::print("no plugins yet: put a file into the daemon's plugin folder")?);
     }
-    let mut table = output::table(["FILE", "STATE", "PROJECTION", "WORLD", "SIZE", "DIGEST"]);
+    let mut table = output::table(["FILE", "STATE", "NAME", "WORLD", "SIZE", "DIGEST"]);
     for plugin in &plugins {
         table.add_row([
             Cell::new(text(plugin, "file")),
             output::state(&plugin["state"]),
-            Cell::new(output::plain(&plugin["projection"])),
+            Cell::new(output::plain(&plugin["name"])),
             Cell::new(output::plain(&plugin["world"])),
             Cell::new(size(count(plugin, "bytes"))),
             Cell::new(text(plugin, "digest").get(..12).unwrap_or("-")),
@@ -113,9 +114,8 @@ impl Build {
         let file = project.build()?;
         let (plugin, bytes) = load(&file)?;
         let mut report = report(&plugin, &bytes);
-        if text(&report, "projection") != project.name() {
-            let message =
-                format!("the plugin calls itself {}, and plugin.toml {}", report["projection"], project.name());
+        if text(&report, "name") != project.name() {
+            let message = format!("the plugin calls itself {}, and plugin.toml {}", report["name"], project.name());
             return Err(Failure::new(message, "give both the same name").into());
         }
         report["file"] = json!(file);
@@ -156,8 +156,32 @@ pub fn failure(error: PluginError) -> Failure {
 
 /// What the plugin says of itself, in the form that the daemon's API uses.
 fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
-    let LoadedPlugin::Projection { world, code, .. } = plugin;
-    let description = code.description();
+    let LoadedPlugin { world, code, .. } = plugin;
+    let mut report = json!({
+        "name": code.name().as_str(),
+        "world": world,
+        "digest": code.digest().to_string(),
+        "bytes": bytes.len(),
+        "imports": imported_interfaces(bytes),
+    });
+    let described = match code {
+        LoadedCode::Projection(code) => projection(code.description()),
+        LoadedCode::ConflictResolver(code) => json!({ "categories": code.description().categories }),
+        LoadedCode::Upcaster(code) => json!({ "sources": code.description().sources.iter().map(|source| {
+            json!({ "event_type": source.event_type, "schema_version": source.schema_version })
+        }).collect::<Vec<_>>() }),
+        LoadedCode::Aggregate(code) => json!({
+            "categories": [code.description().category],
+            "state_schema_version": code.description().state_schema_version,
+        }),
+    };
+    if let (Some(report), Value::Object(described)) = (report.as_object_mut(), described) {
+        report.extend(described);
+    }
+    report
+}
+
+fn projection(description: &Description) -> Value {
     let interest = |interest: &Interest| json!({ "category": interest.category, "event_types": interest.event_types });
     let column = |column: &Column| json!({ "name": column.name, "type": column.column_type.to_string(), "nullable": column.nullable });
     let table = |table: &Table| {
@@ -169,24 +193,25 @@ fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
         })
     };
     json!({
-        "projection": description.name.as_str(),
-        "world": world,
         "read_model_version": description.read_model_version,
         "interests": description.interests.iter().map(interest).collect::<Vec<_>>(),
         "tables": description.schema.tables().iter().map(table).collect::<Vec<_>>(),
-        "digest": code.digest().to_string(),
-        "bytes": bytes.len(),
-        "imports": imported_interfaces(bytes),
     })
 }
 
 /// The report for a person.
 fn sheet(report: &Value) -> String {
-    let mut lines = vec![
-        ("projection", text(report, "projection").to_owned()),
-        ("world", text(report, "world").to_owned()),
-        ("read model", format!("version {}", count(report, "read_model_version"))),
-    ];
+    let mut lines = vec![("name", text(report, "name").to_owned()), ("world", text(report, "world").to_owned())];
+    if report.get("read_model_version").is_some() {
+        lines.push(("read model", format!("version {}", count(report, "read_model_version"))));
+    }
+    if report.get("state_schema_version").is_some() {
+        lines.push(("state", format!("schema version {}", count(report, "state_schema_version"))));
+    }
+    let categories = output::elements(report, "categories").filter_map(Value::as_str);
+    lines.extend(categories.map(|category| ("category", category.to_owned())));
+    let source = |source: &Value| format!("{} version {}", text(source, "event_type"), count(source, "schema_version"));
+    lines.extend(output::elements(report, "sources").map(|shape| ("upcasts", source(shape))));
     lines.extend(output::elements(report, "interests").map(|interest| ("reads", interests(interest))));
     lines.extend(output::elements(report, "tables").map(|table| ("table", columns(table))));
     let mut label = "imports";

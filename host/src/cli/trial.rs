@@ -13,12 +13,11 @@ use tempfile::TempDir;
 use super::client::Failure;
 use super::records::{Batch, RecordError, Records};
 use super::rows::TableRows;
+use crate::code::ComponentDigest;
 use crate::event::{EventBatch, EventRef, Interest, Invalid, NewEvent, Position, StreamName, Timestamp};
 use crate::event_store::{AppendError, EventStore, EventStoreOptions, ReadLimit};
 use crate::http::read_record;
-use crate::projection::{
-    ApplyFailure, ComponentDigest, Description, Pending, Projection, ProjectionCode, Runner, RunnerOptions, Step,
-};
+use crate::projection::{ApplyFailure, Description, Pending, Projection, ProjectionCode, Runner, RunnerOptions, Step};
 use crate::read_model::{
     DeadLetter, Query, QueryOptions, QueryPool, ReadModelDraft, ReadModelFile, Table, delete_files,
 };

@@ -3,22 +3,24 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::plugin::{LoadedPlugin, PluginError, PluginHost, digest};
-use crate::projection::{ComponentDigest, ProjectionCode};
+use crate::code::ComponentDigest;
+use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, digest};
 
 /// The folder of copies.
 pub(super) struct Components {
     folder: PathBuf,
+    /// Below it: for each file in the plugin folder the digest of the code it last provided.
+    serving: PathBuf,
 }
 
 impl Components {
     pub fn open(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        Ok(Self { folder: folder.to_owned() })
+        let serving = folder.join("serving");
+        std::fs::create_dir_all(&serving).with_context(|| format!("cannot make the folder {}", serving.display()))?;
+        Ok(Self { folder: folder.to_owned(), serving })
     }
 
     /// Keeps a copy; it is whole or not there.
@@ -32,12 +34,12 @@ impl Components {
         std::fs::rename(partial, path)
     }
 
-    pub fn load(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {
+    pub fn load(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<LoadedCode, String> {
         self.load_with(wanted, |name, bytes| host.load(name, bytes))
     }
 
     /// As [`Self::load`], optimised, when nothing else has to be compiled.
-    pub fn optimise(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {
+    pub fn optimise(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<LoadedCode, String> {
         self.load_with(wanted, |name, bytes| host.optimise(name, bytes))
     }
 
@@ -45,20 +47,49 @@ impl Components {
         &self,
         wanted: &ComponentDigest,
         load: impl FnOnce(&str, &[u8]) -> Result<LoadedPlugin, PluginError>,
-    ) -> Result<Arc<dyn ProjectionCode>, String> {
+    ) -> Result<LoadedCode, String> {
         let path = self.path(wanted);
         let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         if digest(&bytes) != *wanted {
             return Err(format!("{} is damaged", path.display()));
         }
         let name = format!("{}.wasm", wanted.short());
-        let LoadedPlugin::Projection { code, .. } = load(&name, &bytes).map_err(|error| error.to_string())?;
-        Ok(code)
+        load(&name, &bytes).map(|plugin| plugin.code).map_err(|error| error.to_string())
     }
 
-    /// Deletes the copies that no build runs.
+    /// Keeps in mind, across restarts, which code a file in the plugin folder last provided. For projections the
+    /// catalog does.
+    pub fn remember(&self, file: &str, digest: &ComponentDigest) -> std::io::Result<()> {
+        let partial = self.serving.join(".partial");
+        std::fs::write(&partial, &digest.0)?;
+        std::fs::rename(partial, self.serving.join(file))
+    }
+
+    pub fn forget(&self, file: &str) {
+        // Where nothing is remembered there is nothing to forget; what stays by mistake is only kept longer.
+        let _ = std::fs::remove_file(self.serving.join(file));
+    }
+
+    pub fn remembered(&self, file: &str) -> Option<ComponentDigest> {
+        std::fs::read_to_string(self.serving.join(file)).ok().map(ComponentDigest)
+    }
+
+    /// The files of which something is remembered, in order.
+    pub fn remembered_files(&self) -> std::io::Result<Vec<String>> {
+        let names = std::fs::read_dir(&self.serving)?.map(|file| Ok(file?.file_name().to_string_lossy().into_owned()));
+        let mut names = names.collect::<std::io::Result<Vec<String>>>()?;
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        Ok(names)
+    }
+
+    /// Deletes the copies that no build runs and no file last provided.
     pub fn keep_only(&self, used: &HashSet<ComponentDigest>) -> std::io::Result<()> {
-        let used: HashSet<_> = used.iter().map(|digest| self.path(digest)).collect();
+        let mut used: HashSet<_> = used.iter().map(|digest| self.path(digest)).collect();
+        for file in self.remembered_files()? {
+            used.extend(self.remembered(&file).map(|digest| self.path(&digest)));
+        }
+        used.insert(self.serving.clone());
         for file in std::fs::read_dir(&self.folder)? {
             let path = file?.path();
             if !used.contains(&path) {

@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::components::Components;
+use super::kinds::Kinds;
+use crate::code::ComponentDigest;
 use crate::plugin::PluginHost;
-use crate::projection::{ComponentDigest, Projections};
 
 /// Plugins that wait to be optimised. One more goes on with its quick code until the daemon starts again.
 const MAX_WAITING: usize = 64;
@@ -22,9 +23,9 @@ pub(super) struct Optimiser {
 impl Optimiser {
     /// # Errors
     /// When the machine gives no thread.
-    pub fn start(host: &PluginHost, components: &Arc<Components>, projections: &Projections) -> std::io::Result<Self> {
+    pub fn start(host: &PluginHost, components: &Arc<Components>, kinds: &Kinds) -> std::io::Result<Self> {
         let (queue, waiting) = sync_channel(MAX_WAITING);
-        let work = Work { host: host.clone(), components: Arc::clone(components), projections: projections.clone() };
+        let work = Work { host: host.clone(), components: Arc::clone(components), kinds: kinds.clone() };
         let thread = std::thread::Builder::new().name("optimiser".into()).spawn(move || work.run(&waiting))?;
         Ok(Self { host: host.clone(), queue, thread })
     }
@@ -49,21 +50,21 @@ impl Optimiser {
 struct Work {
     host: PluginHost,
     components: Arc<Components>,
-    projections: Projections,
+    kinds: Kinds,
 }
 
 impl Work {
     fn run(&self, waiting: &Receiver<ComponentDigest>) {
         while let Ok(digest) = waiting.recv() {
             // Another file may have come since.
-            if !self.projections.digests().contains(&digest) {
+            if !self.kinds.runs(&digest) {
                 continue;
             }
             match self.components.optimise(&self.host, &digest) {
                 Ok(code) => {
-                    self.projections.renew(&code);
-                    let projection = &code.description().name;
-                    tracing::info!(%projection, digest = digest.short(), "plugin optimised");
+                    let name = code.name().clone();
+                    self.kinds.renew(code);
+                    tracing::info!(%name, digest = digest.short(), "plugin optimised");
                 }
                 Err(reason) => {
                     tracing::warn!(digest = digest.short(), %reason, "plugin not optimised; it goes on as it is");

@@ -7,20 +7,21 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use super::components::Components;
+use super::kinds::Kinds;
 use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
+use crate::code::ComponentDigest;
 use crate::event::Timestamp;
-use crate::plugin::{FolderChange, FolderWatcher, LoadedPlugin, PluginHost, WatchOptions, watch};
-use crate::projection::{ComponentDigest, ProjectionCode, Projections};
+use crate::plugin::{FolderChange, FolderWatcher, LoadedCode, LoadedPlugin, PluginHost, WatchOptions, watch};
 
 /// Files that have been read and not yet loaded. Each may be as large as the largest plugin.
 const MAX_WAITING_FILES: usize = 4;
 
-/// Loads plugins one at a time and hands them to the projections.
+/// Loads plugins one at a time and hands their code to where it belongs.
 pub(super) struct PluginLoop {
     pub host: PluginHost,
     pub components: Arc<Components>,
-    pub projections: Projections,
+    pub kinds: Kinds,
     pub plugins: Plugins,
 }
 
@@ -30,8 +31,8 @@ pub(super) struct RunningPluginLoop {
     thread: JoinHandle<()>,
 }
 
-/// Sound code whose projection another file provides; it is tried again when that file goes.
-type Displaced = BTreeMap<String, (PluginRecord, Arc<dyn ProjectionCode>)>;
+/// Sound code of something that another file provides; it is tried again when that file goes.
+type Displaced = BTreeMap<String, (PluginRecord, LoadedCode)>;
 
 impl PluginLoop {
     /// Watches the folder and starts the loop's thread.
@@ -40,7 +41,7 @@ impl PluginLoop {
     /// When the folder cannot be watched.
     pub fn start(self, folder: &Path, options: WatchOptions) -> anyhow::Result<RunningPluginLoop> {
         let (changes, inbox) = sync_channel(MAX_WAITING_FILES);
-        let optimiser = Optimiser::start(&self.host, &self.components, &self.projections)?;
+        let optimiser = Optimiser::start(&self.host, &self.components, &self.kinds)?;
         let run = move || {
             self.run(&inbox, &optimiser);
             optimiser.stop();
@@ -70,7 +71,8 @@ impl PluginLoop {
                 FolderChange::Removed { file } => {
                     displaced.remove(&file);
                     self.plugins.remove(&file);
-                    if self.projections.remove(&file).is_some() {
+                    self.components.forget(&file);
+                    if self.kinds.remove(&file) {
                         for (_, (record, code)) in std::mem::take(&mut displaced) {
                             self.install(record, code, &mut displaced);
                         }
@@ -91,11 +93,12 @@ impl PluginLoop {
                 return None;
             }
         };
-        record.world = Some(loaded.world().to_owned());
-        let LoadedPlugin::Projection { code, is_optimised, .. } = loaded;
+        let LoadedPlugin { world, code, is_optimised } = loaded;
         let digest = code.digest().clone();
-        record.digest = Some(code.digest().0.clone());
-        if let Err(error) = self.components.save(code.digest(), bytes) {
+        record.world = Some(world.to_owned());
+        record.name = Some(code.name().to_string());
+        record.digest = Some(digest.0.clone());
+        if let Err(error) = self.components.save(&digest, bytes) {
             self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
             return None;
         }
@@ -103,30 +106,34 @@ impl PluginLoop {
         (!is_optimised).then_some(digest)
     }
 
-    fn install(&self, mut record: PluginRecord, code: Arc<dyn ProjectionCode>, displaced: &mut Displaced) {
-        let description = code.description();
-        record.projection = Some(description.name.to_string());
-        match self.projections.install(&record.file, Arc::clone(&code)) {
+    fn install(&self, record: PluginRecord, code: LoadedCode, displaced: &mut Displaced) {
+        match self.kinds.install(&record.file, code.clone()) {
             Ok(installed) => {
-                tracing::info!(
-                    plugin = %record.file, projection = %description.name, digest = code.digest().short(),
-                    read_model_version = description.read_model_version, ?installed, "plugin loaded"
-                );
+                let (name, digest) = (code.name(), code.digest().short());
+                let world = record.world.as_deref().unwrap_or_default();
+                tracing::info!(plugin = %record.file, world, %name, digest, installed, "plugin loaded");
+                self.remember(&record.file, &code);
                 self.plugins.set(PluginRecord { state: PluginState::Loaded, since: Timestamp::now(), ..record });
             }
             Err(error) => {
                 displaced.insert(record.file.clone(), (record.clone(), code));
-                self.reject(record, error.to_string(), None);
+                self.reject(record, error, None);
             }
+        }
+    }
+
+    /// Only for a restart while the file is broken; the daemon can work without.
+    fn remember(&self, file: &str, code: &LoadedCode) {
+        if matches!(code, LoadedCode::Projection(_)) {
+            self.components.forget(file);
+        } else if let Err(error) = self.components.remember(file, code.digest()) {
+            tracing::warn!(plugin = file, %error, "the data folder cannot keep in mind which code the file provides");
         }
     }
 
     /// Says why a file is not taken. What it provided before goes on, even after a restart.
     fn reject(&self, record: PluginRecord, reason: String, hint: Option<String>) {
-        let kept = self.projections.keep_active(&record.file).unwrap_or_else(|error| {
-            tracing::warn!(plugin = %record.file, %error, "the code that was active before cannot go on");
-            false
-        });
+        let kept = self.kinds.keep(&record.file, &self.components, &self.host);
         let serving = if kept { "what it held before goes on serving" } else { "it is not used" };
         let hint_text = hint.as_deref().unwrap_or_default();
         tracing::error!(plugin = %record.file, %reason, hint = hint_text, "plugin rejected; {serving}");
@@ -156,7 +163,7 @@ fn record(file: &str, bytes: u64) -> PluginRecord {
         file: file.to_owned(),
         state: PluginState::Loading,
         world: None,
-        projection: None,
+        name: None,
         digest: None,
         bytes,
         reason: None,

@@ -47,6 +47,63 @@ pub(super) mod columnar {
     });
 }
 
+/// The types of events where guests answer with events too: each is owned.
+pub(super) mod owned {
+    wasmtime::component::bindgen!({
+        world: "lantern:bindings/events-both-ways",
+        path: "../wit",
+        inline: "
+            package lantern:bindings;
+
+            world events-both-ways {
+                use lantern:plugin/events@0.1.0.{event, new-event};
+
+                export events: func(events: list<event>) -> list<event>;
+                export new-events: func(events: list<new-event>) -> list<new-event>;
+            }
+        ",
+    });
+}
+
+/// The world `conflict-resolver`.
+pub(super) mod conflict_resolver {
+    wasmtime::component::bindgen!({
+        world: "lantern:plugin/conflict-resolver",
+        path: "../wit",
+        imports: { default: trappable },
+        with: {
+            "lantern:plugin/events": super::owned::lantern::plugin::events,
+            "lantern:plugin/log": super::typed::lantern::plugin::log,
+        },
+    });
+}
+
+/// The world `upcaster`.
+pub(super) mod upcaster {
+    wasmtime::component::bindgen!({
+        world: "lantern:plugin/upcaster",
+        path: "../wit",
+        imports: { default: trappable },
+        with: {
+            "lantern:plugin/events": super::owned::lantern::plugin::events,
+            "lantern:plugin/log": super::typed::lantern::plugin::log,
+        },
+    });
+}
+
+/// The world `aggregate`.
+pub(super) mod aggregate {
+    wasmtime::component::bindgen!({
+        world: "lantern:plugin/aggregate",
+        path: "../wit",
+        imports: { default: trappable },
+        with: {
+            "lantern:plugin/events": super::owned::lantern::plugin::events,
+            "lantern:plugin/log": super::typed::lantern::plugin::log,
+        },
+    });
+}
+
 /// What `adapter.wat` imports.
 pub(super) mod adapter {
     wasmtime::component::bindgen!({

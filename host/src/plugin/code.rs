@@ -1,5 +1,4 @@
-//! Loaded code of a projection, whichever world it is of: makes instances, and knows what the
-//! plugin said of itself.
+//! Loaded code of a plugin, whichever world it is of: makes instances, and knows what the plugin said of itself.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,20 +6,23 @@ use std::time::Duration;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
-use super::bindings::typed::lantern::plugin::schema::ProjectionDescription;
 use super::compile::Source;
 use super::engine::Metering;
 use super::error::{PluginError, Problem};
 use super::guest::{Budget, Guest, Settings, State};
 use super::log::{PluginLog, SharedVoice};
-use super::{Host, description, host_calls};
-use crate::projection::{ApplyFailure, ComponentDigest, Description, Projection, ProjectionCode};
+use super::{Host, host_calls};
+use crate::code::{ComponentDigest, PluginName};
+use crate::projection::{ApplyFailure, Description, Projection, ProjectionCode};
 use crate::read_model::ReadModelDraft;
 
 /// What a world's instances can do. Implemented by generated types.
-pub(super) trait ProjectionWorld: Sized + Send + 'static {
+pub(super) trait GuestWorld: Sized + Send + 'static {
     /// Everything about an instance that can be done once.
     type Template: Send + Sync;
+
+    /// What the plugin says of itself, checked.
+    type Description: Send + Sync;
 
     /// # Errors
     /// When the component does not fit the world.
@@ -30,18 +32,25 @@ pub(super) trait ProjectionWorld: Sized + Send + 'static {
     /// When the start function fails or a limit is hit.
     fn instantiate(template: &Self::Template, store: &mut Store<State>) -> wasmtime::Result<Self>;
 
+    /// The inner error is a rule that the description breaks.
+    ///
     /// # Errors
     /// When the guest traps.
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<ProjectionDescription>;
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Result<Self::Description, Problem>>;
 
+    fn name(description: &Self::Description) -> &PluginName;
+}
+
+/// A world whose instances fill a read model.
+pub(super) trait ProjectionWorld: GuestWorld<Description = Description> {
     fn into_projection(guest: Guest<Self>) -> Box<dyn Projection>;
 }
 
 /// Code of the world `World`.
-struct Code<World: ProjectionWorld> {
+pub(super) struct Code<World: GuestWorld> {
     host: Arc<Host>,
     source: Source,
-    description: Description,
+    pub description: World::Description,
     log: Arc<PluginLog>,
     timed: World::Template,
     /// Made when an event is first accused: most plugins never need it.
@@ -52,25 +61,20 @@ struct Code<World: ProjectionWorld> {
 ///
 /// # Errors
 /// Names the plugin's file and what is wrong with it.
-pub(super) fn load<World: ProjectionWorld>(
+pub(super) fn load<World: GuestWorld>(
     host: &Arc<Host>,
     file: &str,
     source: Source,
-) -> Result<Arc<dyn ProjectionCode>, PluginError> {
+) -> Result<Arc<Code<World>>, PluginError> {
     let rejected = |problem| PluginError::Rejected { file: file.into(), problem };
     let timed = template::<World>(host, &source, Metering::Time).map_err(rejected)?;
-    let described = describe::<World>(host, file, &timed).map_err(rejected)?;
-    let description = description::check(described).map_err(rejected)?;
-    let log = PluginLog::new(description.name.as_str(), host.options.log_bytes_per_second);
+    let description = describe::<World>(host, file, &timed).map_err(rejected)?;
+    let log = PluginLog::new(World::name(&description).as_str(), host.options.log_bytes_per_second);
     let host = Arc::clone(host);
-    Ok(Arc::new(Code::<World> { host, source, description, log, timed, metered: Mutex::new(None) }))
+    Ok(Arc::new(Code { host, source, description, log, timed, metered: Mutex::new(None) }))
 }
 
-fn template<World: ProjectionWorld>(
-    host: &Host,
-    source: &Source,
-    metering: Metering,
-) -> Result<World::Template, Problem> {
+fn template<World: GuestWorld>(host: &Host, source: &Source, metering: Metering) -> Result<World::Template, Problem> {
     let engine = host.engines.get(metering);
     let component = host.compiler.component(source, metering, engine)?;
     let prepared = host_calls::linker(engine).and_then(|linker| linker.instantiate_pre(&component));
@@ -79,20 +83,20 @@ fn template<World: ProjectionWorld>(
         .map_err(|error| Problem::Mismatch { world: source.world.name(), reason: format!("{error:#}") })
 }
 
-fn describe<World: ProjectionWorld>(
+fn describe<World: GuestWorld>(
     host: &Host,
     file: &str,
     template: &World::Template,
-) -> Result<ProjectionDescription, Problem> {
+) -> Result<World::Description, Problem> {
     let budget = Budget::Time(Duration::from_secs(host.options.describe_seconds));
     let log = PluginLog::new(file, host.options.log_bytes_per_second);
     let guest = guest::<World>(host, host.engines.get(Metering::Time), template, (budget, &log));
     guest
         .and_then(|mut guest| guest.call(&mut ReadModelDraft::default(), 0, World::describe))
-        .map_err(|failure| Problem::Describe { reason: failure.to_string() })
+        .map_err(|failure| Problem::Describe { reason: failure.to_string() })?
 }
 
-fn guest<World: ProjectionWorld>(
+fn guest<World: GuestWorld>(
     host: &Host,
     engine: &Engine,
     template: &World::Template,
@@ -107,8 +111,32 @@ fn guest<World: ProjectionWorld>(
     Guest::new(engine, settings, |store| World::instantiate(template, store))
 }
 
-impl<World: ProjectionWorld> Code<World> {
-    fn metered(&self) -> Result<Arc<World::Template>, Problem> {
+impl<World: GuestWorld> Code<World> {
+    pub fn digest(&self) -> &ComponentDigest {
+        &self.source.digest
+    }
+
+    /// A fresh instance under the wall-clock limit.
+    ///
+    /// # Errors
+    /// When the code does not start.
+    pub fn timed(&self) -> Result<Guest<World>, ApplyFailure> {
+        let budget = Budget::Time(Duration::from_secs(self.host.options.call_seconds));
+        guest::<World>(&self.host, self.host.engines.get(Metering::Time), &self.timed, (budget, &self.log))
+    }
+
+    /// A fresh instance under the deterministic fuel limit.
+    ///
+    /// # Errors
+    /// When the code does not start.
+    pub fn metered(&self) -> Result<Guest<World>, ApplyFailure> {
+        // The same code compiled before, so this is trouble of the machine and worth another try.
+        let template = self.metered_template().map_err(|problem| ApplyFailure::Interrupted(problem.to_string()))?;
+        let budget = Budget::Fuel(self.host.options.fuel_per_event);
+        guest::<World>(&self.host, self.host.engines.get(Metering::Fuel), &template, (budget, &self.log))
+    }
+
+    fn metered_template(&self) -> Result<Arc<World::Template>, Problem> {
         // Holds a finished template or none, so a panic elsewhere does no harm.
         let mut metered = self.metered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = &*metered {
@@ -126,22 +154,14 @@ impl<World: ProjectionWorld> ProjectionCode for Code<World> {
     }
 
     fn digest(&self) -> &ComponentDigest {
-        &self.source.digest
+        self.digest()
     }
 
     fn instantiate(&self) -> Result<Box<dyn Projection>, ApplyFailure> {
-        let budget = Budget::Time(Duration::from_secs(self.host.options.call_seconds));
-        let engine = self.host.engines.get(Metering::Time);
-        let guest = guest::<World>(&self.host, engine, &self.timed, (budget, &self.log))?;
-        Ok(World::into_projection(guest))
+        self.timed().map(World::into_projection)
     }
 
     fn instantiate_metered(&self) -> Result<Box<dyn Projection>, ApplyFailure> {
-        // The same code compiled before, so this is trouble of the machine and worth another try.
-        let template = self.metered().map_err(|problem| ApplyFailure::Interrupted(problem.to_string()))?;
-        let budget = Budget::Fuel(self.host.options.fuel_per_event);
-        let engine = self.host.engines.get(Metering::Fuel);
-        let guest = guest::<World>(&self.host, engine, &template, (budget, &self.log))?;
-        Ok(World::into_projection(guest))
+        self.metered().map(World::into_projection)
     }
 }

@@ -6,15 +6,18 @@ use wasmtime::component::InstancePre;
 
 use super::bindings::columnar;
 use super::bindings::columnar::lantern::plugin::events;
-use super::bindings::typed::lantern::plugin::schema::ProjectionDescription;
-use super::code::ProjectionWorld;
+use super::code::{GuestWorld, ProjectionWorld};
+use super::description;
+use super::error::Problem;
 use super::guest::{self, Guest, State};
+use crate::code::PluginName;
 use crate::event::EventBatch;
-use crate::projection::{ApplyFailure, Pending, Projection};
+use crate::projection::{ApplyFailure, Description, Pending, Projection};
 use crate::read_model::ReadModelDraft;
 
-impl ProjectionWorld for columnar::ColumnarProjection {
+impl GuestWorld for columnar::ColumnarProjection {
     type Template = columnar::ColumnarProjectionPre<State>;
+    type Description = Description;
 
     fn template(prepared: InstancePre<State>) -> wasmtime::Result<Self::Template> {
         columnar::ColumnarProjectionPre::new(prepared)
@@ -24,10 +27,16 @@ impl ProjectionWorld for columnar::ColumnarProjection {
         template.instantiate(store)
     }
 
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<ProjectionDescription> {
-        self.call_describe(store)
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Result<Description, Problem>> {
+        self.call_describe(store).map(description::check)
     }
 
+    fn name(description: &Description) -> &PluginName {
+        &description.name
+    }
+}
+
+impl ProjectionWorld for columnar::ColumnarProjection {
     fn into_projection(guest: Guest<Self>) -> Box<dyn Projection> {
         Box::new(ColumnarProjection { guest, unflushed_events: 0 })
     }

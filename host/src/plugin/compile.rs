@@ -19,7 +19,7 @@ use super::component::{self, World};
 use super::componentize::{self, ADAPTER, ADAPTER_WIT, WIT};
 use super::engine::{self, Effort, Metering};
 use super::error::Problem;
-use crate::projection::ComponentDigest;
+use crate::code::ComponentDigest;
 
 /// Where plugins are compiled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,13 +9,16 @@ use wasmparser::{ComponentExternalKind, ComponentTypeRef, ExternalKind, Parser, 
 use super::componentize::PREVIEW1;
 use super::error::Problem;
 use super::imports;
-use crate::projection::ComponentDigest;
+use crate::code::ComponentDigest;
 
 /// The worlds that Lantern runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum World {
     Projection,
     ColumnarProjection,
+    ConflictResolver,
+    Upcaster,
+    Aggregate,
 }
 
 /// How the code is packed.
@@ -42,7 +45,15 @@ impl World {
         match self {
             Self::Projection => "projection",
             Self::ColumnarProjection => "columnar-projection",
+            Self::ConflictResolver => "conflict-resolver",
+            Self::Upcaster => "upcaster",
+            Self::Aggregate => "aggregate",
         }
+    }
+
+    /// Whether its plugins have a read model.
+    pub fn is_projection(self) -> bool {
+        matches!(self, Self::Projection | Self::ColumnarProjection)
     }
 }
 
@@ -77,7 +88,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Inspected, Problem> {
     let names = Names::read(bytes).map_err(|error| invalid(bytes, &error))?;
     Validator::new_with_features(features()).validate_all(bytes).map_err(|error| invalid(bytes, &error))?;
     let world = names.world()?;
-    imports::check(&names.imports)?;
+    imports::check(&names.imports, world)?;
     let preview1 = names.imports.iter().any(|import| import.interface == PREVIEW1);
     let form = match names.component {
         true => Form::Component,
@@ -191,22 +202,21 @@ impl Names {
     }
 
     fn world(&self) -> Result<World, Problem> {
-        match (self.exports("describe") && self.exports("apply"), self.exports("flush")) {
-            (true, true) => Ok(World::ColumnarProjection),
-            (true, false) => Ok(World::Projection),
-            (false, _) => Err(Problem::WrongWorld { looks_like: self.looks_like() }),
-        }
+        let has = |names: &[&str]| self.exports("describe") && names.iter().all(|name| self.exports(name));
+        let worlds = [
+            (World::ColumnarProjection, has(&["apply", "flush"])),
+            (World::Projection, has(&["apply"])),
+            (World::ConflictResolver, has(&["resolve"])),
+            (World::Upcaster, has(&["upcast"])),
+            (World::Aggregate, has(&["evolve", "handle"])),
+        ];
+        let fitting = worlds.into_iter().find(|(_, fits)| *fits);
+        fitting.map(|(world, _)| world).ok_or_else(|| Problem::WrongWorld { looks_like: self.looks_like() })
     }
 
     fn looks_like(&self) -> String {
         let starts = |name: &str| self.exports.iter().any(|export| export.starts_with(name));
         let known = [
-            (self.exports("resolve"), "Lantern's world conflict-resolver, which this version does not run yet"),
-            (self.exports("upcast"), "Lantern's world upcaster, which this version does not run yet"),
-            (
-                self.exports("evolve") || self.exports("handle"),
-                "Lantern's world aggregate, which this version does not run yet",
-            ),
             (starts("wasi:cli/run@") || self.exports("_start"), "the command line (a program with `main`)"),
             (starts("wasi:http/"), "the web (an HTTP handler)"),
         ];
@@ -266,9 +276,6 @@ mod tests {
     fn another_world_is_named() {
         let world =
             |name: &str| problem(&module(&format!("(module (func (export \"describe\")) (func (export \"{name}\")))")));
-        assert!(world("resolve").contains("conflict-resolver"));
-        assert!(world("upcast").contains("upcaster"));
-        assert!(world("evolve").contains("aggregate"));
         assert!(world("_start").contains("command line"));
         assert!(world("greet").contains("`describe`, `greet`, and lacks `apply`"), "{}", world("greet"));
     }

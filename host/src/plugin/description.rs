@@ -1,10 +1,12 @@
-//! What a projection says of itself, checked before anyone relies on it.
+//! What a plugin says of itself, checked before anyone relies on it.
 
 use super::bindings::typed::lantern::plugin::schema as guest;
 use super::error::Problem;
+use crate::code::PluginName;
 use crate::event::{self, Interest, Invalid};
 use crate::projection::Description;
 use crate::read_model::{Column, ColumnType, Index, Schema, Table};
+use crate::upcast::UpcasterSource;
 
 /// The most interests, and the most event types in one of them.
 const MAX_INTERESTS: usize = 1000;
@@ -12,17 +14,54 @@ const MAX_INTERESTS: usize = 1000;
 /// # Errors
 /// [`Problem::Description`] with the first rule that is broken.
 pub(super) fn check(described: guest::ProjectionDescription) -> Result<Description, Problem> {
-    let refused = |reason: String| Problem::Description { reason };
-    let name = described.name.parse().map_err(|error: Invalid| refused(error.0))?;
+    let name = check_plugin_name(&described.name)?;
     let interests = described
         .interests
         .into_iter()
         .map(|interest| Interest { category: interest.category, event_types: interest.event_types });
     let interests: Vec<_> = interests.collect();
-    check_interests(&interests).map_err(|error| refused(error.0))?;
+    check_interests(&interests).map_err(refused)?;
     let tables = described.tables.into_iter().map(table).collect();
-    let schema = Schema::new(tables).map_err(|error| refused(error.to_string()))?;
+    let schema = Schema::new(tables).map_err(|error| Problem::Description { reason: error.to_string() })?;
     Ok(Description { name, read_model_version: described.read_model_version, interests: interests.into(), schema })
+}
+
+pub(super) fn check_plugin_name(name: &str) -> Result<PluginName, Problem> {
+    name.parse().map_err(refused)
+}
+
+/// # Errors
+/// When there is none, or one is no category.
+pub(super) fn check_categories(categories: &[String]) -> Result<(), Problem> {
+    if categories.is_empty() || categories.len() > MAX_INTERESTS {
+        return Err(refused(Invalid(format!("categories: 1 to {MAX_INTERESTS} are allowed"))));
+    }
+    for category in categories {
+        event::check_name("category", category).map_err(refused)?;
+        if category.contains('-') {
+            return Err(refused(Invalid(format!("the category {category:?} contains '-', which ends a category"))));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// When there is none, or one is no shape of an event.
+pub(super) fn check_sources(sources: &[UpcasterSource]) -> Result<(), Problem> {
+    if sources.is_empty() || sources.len() > MAX_INTERESTS {
+        return Err(refused(Invalid(format!("sources: 1 to {MAX_INTERESTS} are allowed"))));
+    }
+    for UpcasterSource { event_type, schema_version } in sources {
+        event::check_name("event type of a source", event_type).map_err(refused)?;
+        if *schema_version == 0 {
+            return Err(refused(Invalid(format!("{event_type} has no schema version 0: the first is 1"))));
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: Invalid) -> Problem {
+    Problem::Description { reason: error.0 }
 }
 
 fn check_interests(interests: &[Interest]) -> Result<(), Invalid> {

@@ -24,7 +24,9 @@ pub enum Problem {
     TooLarge { bytes: u64, limit: u64 },
     #[error("it is not valid WebAssembly: {reason}")]
     Invalid { reason: String },
-    #[error("it is built for {looks_like}, not for one of Lantern's worlds projection and columnar-projection")]
+    #[error(
+        "it is built for {looks_like}, not for one of Lantern's worlds projection, columnar-projection, conflict-resolver, upcaster and aggregate"
+    )]
     WrongWorld { looks_like: String },
     #[error("it imports what Lantern does not provide: {}", .imports.join(", "))]
     ForbiddenImport { imports: Vec<String>, hint: String },
@@ -85,7 +87,8 @@ impl Problem {
                 "build it again; relaxed SIMD and threads must be off, because they are not deterministic".into()
             }
             Self::WrongWorld { .. } => {
-                "export `describe` and `apply` (and `flush` for columns) as wit/worlds.wit declares them".into()
+                "export `describe` and what else its world asks for, such as `apply`, as wit/worlds.wit declares them"
+                    .into()
             }
             Self::ForbiddenImport { hint, .. } => hint.clone(),
             Self::Mismatch { .. } => {

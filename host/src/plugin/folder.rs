@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::OFlags;
 
 use super::component;
-use crate::projection::ComponentDigest;
+use crate::code::ComponentDigest;
 
 /// The longest file name that is taken.
 const MAX_NAME_BYTES: usize = 128;

@@ -10,6 +10,7 @@ use super::engine::ticks;
 use super::limits::{Limiter, Limits};
 use super::log::SharedVoice;
 use super::wasi;
+use crate::code::CallFailure;
 use crate::projection::ApplyFailure;
 use crate::read_model::{ReadModelDraft, ReadModelError};
 
@@ -114,6 +115,34 @@ impl<Instance> Guest<Instance> {
                 Ok(answer)
             }
             Err(error) => Err(failure(error, &mut self.store, self.budget)),
+        }
+    }
+}
+
+impl<Instance> Guest<Instance> {
+    /// As [`Self::call`], of a world without a read model; what the guest answers as an error is a failure too.
+    ///
+    /// # Errors
+    /// See [`CallFailure`].
+    pub fn call_alone<Answer>(
+        &mut self,
+        events: usize,
+        call: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<Result<Answer, String>>,
+    ) -> Result<Answer, CallFailure> {
+        let answer = self.call(&mut ReadModelDraft::default(), events, call)?;
+        answer.map_err(rejected).map_err(CallFailure::from)
+    }
+}
+
+impl From<ApplyFailure> for CallFailure {
+    fn from(failure: ApplyFailure) -> Self {
+        match failure {
+            ApplyFailure::Rejected(reason) => Self::Rejected(reason),
+            ApplyFailure::Trapped(reason) => Self::Trapped(reason),
+            ApplyFailure::Interrupted(reason) => Self::Interrupted(reason),
+            ApplyFailure::OutOfFuel(reason) => Self::OutOfFuel(reason),
+            // Nothing else than a call for a read model that is not there.
+            ApplyFailure::ReadModel(error) => Self::Trapped(error.to_string()),
         }
     }
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::component::Import;
+use super::component::{Import, World};
 use super::componentize::PREVIEW1;
 use super::error::Problem;
 
-/// The interfaces of the contract that worlds import.
-const CONTRACT: [&str; 5] = ["events", "log", "read-model", "read-model-writes", "schema"];
+/// The interfaces of the contract that every world may import.
+const CONTRACT: [&str; 2] = ["events", "log"];
+
+/// Those that projections may import besides.
+const READ_MODEL: [&str; 3] = ["read-model", "read-model-writes", "schema"];
 
 /// The parts of WASI 0.2 that have a deterministic answer, which mostly is "there is none".
 const WASI: [&str; 27] = [
@@ -45,8 +48,8 @@ const WASI: [&str; 27] = [
 ///
 /// # Errors
 /// [`Problem::ForbiddenImport`] with each of them, and with what to do about it.
-pub(super) fn check(imports: &[Import]) -> Result<(), Problem> {
-    let forbidden: Vec<&Import> = imports.iter().filter(|import| !is_allowed(&import.interface)).collect();
+pub(super) fn check(imports: &[Import], world: World) -> Result<(), Problem> {
+    let forbidden: Vec<&Import> = imports.iter().filter(|import| !is_allowed(&import.interface, world)).collect();
     if forbidden.is_empty() {
         return Ok(());
     }
@@ -63,7 +66,7 @@ impl fmt::Display for Import {
     }
 }
 
-fn is_allowed(interface: &str) -> bool {
+fn is_allowed(interface: &str, world: World) -> bool {
     // Core modules may say in front which mangling of names they use.
     let interface = interface.strip_prefix("cm32p2|").unwrap_or(interface);
     if interface == PREVIEW1 {
@@ -72,7 +75,8 @@ fn is_allowed(interface: &str) -> bool {
     let (name, version) = interface.split_once('@').unwrap_or((interface, ""));
     match name.split_once(':') {
         Some(("lantern", name)) => {
-            is_release(version, "0.1") && name.strip_prefix("plugin/").is_some_and(|name| CONTRACT.contains(&name))
+            let provided = |name| CONTRACT.contains(&name) || world.is_projection() && READ_MODEL.contains(&name);
+            is_release(version, "0.1") && name.strip_prefix("plugin/").is_some_and(provided)
         }
         Some(("wasi", name)) => is_release(version, "0.2") && WASI.contains(&name),
         _ => false,
@@ -86,6 +90,9 @@ fn is_release(version: &str, line: &str) -> bool {
 /// The change that avoids the import.
 fn hint(interface: &str) -> &'static str {
     match interface {
+        name if name.starts_with("lantern:plugin/read-model") => {
+            "only projections have a read model; build a projection against the wit/ folder of this Lantern"
+        }
         name if name.starts_with("lantern:plugin/") => {
             "build it against the wit/ folder of this Lantern: it was made for another version of the contract"
         }
@@ -120,7 +127,7 @@ mod tests {
     #[test]
     fn the_contract_and_deterministic_wasi_are_allowed() {
         for interface in ["lantern:plugin/read-model@0.1.0", "wasi:io/poll@0.2.3", PREVIEW1] {
-            assert!(is_allowed(interface), "{interface} was refused");
+            assert!(is_allowed(interface, World::Projection), "{interface} was refused");
         }
         for interface in [
             "lantern:plugin/log@0.10.0",
@@ -130,7 +137,7 @@ mod tests {
             "env",
             "wasi:io/poll",
         ] {
-            assert!(!is_allowed(interface), "{interface} was taken");
+            assert!(!is_allowed(interface, World::Projection), "{interface} was taken");
         }
     }
 
@@ -138,7 +145,8 @@ mod tests {
     fn every_forbidden_import_is_named_once_with_advice() {
         let http = import("wasi:http/types@0.2.0");
         let function = Import { item: Some("fetch".into()), ..import("env") };
-        let problem = check(&[http.clone(), import("wasi:io/poll@0.2.0"), function, http]).expect_err("was taken");
+        let problem = check(&[http.clone(), import("wasi:io/poll@0.2.0"), function, http], World::Projection)
+            .expect_err("was taken");
         assert!(problem.to_string().ends_with("env::fetch, wasi:http/types@0.2.0"), "{problem}");
         let Problem::ForbiddenImport { hint, .. } = problem else { panic!("{problem}") };
         assert!(hint.contains("-d http") && hint.contains("env: link"), "each has its advice: {hint}");

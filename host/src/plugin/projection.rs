@@ -11,15 +11,18 @@ use wasmtime::component::InstancePre;
 
 use super::bindings::typed;
 use super::bindings::typed::lantern::plugin::events::Event;
-use super::bindings::typed::lantern::plugin::schema::ProjectionDescription;
-use super::code::ProjectionWorld;
+use super::code::{GuestWorld, ProjectionWorld};
+use super::description;
+use super::error::Problem;
 use super::guest::{self, Guest, State};
+use crate::code::PluginName;
 use crate::event::{EventBatch, EventRef, is_json};
-use crate::projection::{ApplyFailure, Pending, Projection};
+use crate::projection::{ApplyFailure, Description, Pending, Projection};
 use crate::read_model::ReadModelDraft;
 
-impl ProjectionWorld for typed::Projection {
+impl GuestWorld for typed::Projection {
     type Template = typed::ProjectionPre<State>;
+    type Description = Description;
 
     fn template(prepared: InstancePre<State>) -> wasmtime::Result<Self::Template> {
         typed::ProjectionPre::new(prepared)
@@ -29,10 +32,16 @@ impl ProjectionWorld for typed::Projection {
         template.instantiate(store)
     }
 
-    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<ProjectionDescription> {
-        self.call_describe(store)
+    fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Result<Description, Problem>> {
+        self.call_describe(store).map(description::check)
     }
 
+    fn name(description: &Description) -> &PluginName {
+        &description.name
+    }
+}
+
+impl ProjectionWorld for typed::Projection {
     fn into_projection(guest: Guest<Self>) -> Box<dyn Projection> {
         Box::new(TypedProjection { guest })
     }
@@ -78,7 +87,7 @@ fn typed<'a>(event: EventRef<'a>, id: &'a mut [u8], data: &'a str) -> Event<'a> 
 }
 
 /// JSON as it is, anything else as base64.
-fn data_text<'a>(event: &EventRef<'a>) -> Result<Cow<'a, str>, ApplyFailure> {
+pub(super) fn data_text<'a>(event: &EventRef<'a>) -> Result<Cow<'a, str>, ApplyFailure> {
     if !is_json(&event.kind.content_type) {
         return Ok(Cow::Owned(BASE64.encode(event.data)));
     }

@@ -36,8 +36,7 @@ impl Fixture {
     }
 
     fn code(&self, bytes: &[u8]) -> Arc<dyn ProjectionCode> {
-        let LoadedPlugin::Projection { code, .. } = self.host.load("a.wasm", bytes).expect("loads");
-        code
+        self.host.load("a.wasm", bytes).expect("loads").into_projection().expect("a projection")
     }
 
     fn instance(&self, guest: &Guest) -> Box<dyn Projection> {
@@ -109,8 +108,8 @@ fn a_typed_module_without_metadata_reads_and_writes_rows() {
     let fixture = Fixture::new();
     let bytes = Guest::counting().build();
     let loaded = fixture.host.load("a.wasm", &bytes).expect("loads");
-    assert_eq!(loaded.world(), "projection");
-    let LoadedPlugin::Projection { code, .. } = loaded;
+    assert_eq!(loaded.world, "projection");
+    let code = loaded.into_projection().expect("a projection");
     let description = code.description();
     assert_eq!((description.name.as_str(), description.read_model_version), ("counts", 7));
     assert_eq!(*description.interests, [crate::event::Interest::everything()]);
@@ -134,8 +133,8 @@ fn a_typed_module_without_metadata_reads_and_writes_rows() {
 fn a_columnar_module_hands_its_rows_over_when_asked() {
     let fixture = Fixture::new();
     let loaded = fixture.host.load("a.wasm", &Guest::columnar().build()).expect("loads");
-    assert_eq!(loaded.world(), "columnar-projection");
-    let LoadedPlugin::Projection { code, .. } = loaded;
+    assert_eq!(loaded.world, "columnar-projection");
+    let code = loaded.into_projection().expect("a projection");
     let mut draft = fixture.draft(&*code);
     for mut instance in [code.instantiate().expect("starts"), code.instantiate_metered().expect("starts")] {
         let pending = instance.apply(&events(&["order-1", "order-2", "order-3"]), &mut draft).expect("applies");

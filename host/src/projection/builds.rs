@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use super::ComponentDigest;
+use crate::code::ComponentDigest;
 use crate::sqlite::{self, MigrateError, Synchronous};
 
 /// "LtCt".

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::ProjectionCode;
 use super::builds::Builds;
 use super::managed::{All, Managed, Shared, delete_orphans};
 use super::status::{ProjectionState, ProjectionStatus};
 use super::worker::{Command, Worker, WorkerOptions};
-use super::{ComponentDigest, ProjectionCode};
+use crate::code::ComponentDigest;
 use crate::event::{Position, StreamName};
 use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use lantern::event::Position;
 use lantern::event_store::EventStore;
-use lantern::plugin::{CompilerProcess, LoadedPlugin, PluginHost, PluginOptions};
+use lantern::plugin::{CompilerProcess, PluginHost, PluginOptions};
 use lantern::projection::{ProjectionCode, ProjectionState, Projections, WorkerOptions};
 
 use crate::history::target;
@@ -41,7 +41,7 @@ pub fn load_packages(host: &PluginHost, packages: &[&str]) -> anyhow::Result<Vec
 /// # Errors
 /// When Lantern does not take the file.
 pub fn load(host: &PluginHost, file: &str, bytes: &[u8]) -> anyhow::Result<Code> {
-    let LoadedPlugin::Projection { code, .. } = host.load(file, bytes)?;
+    let code = host.load(file, bytes)?.into_projection().map_err(anyhow::Error::msg)?;
     Ok(code)
 }
 

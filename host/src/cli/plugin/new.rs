@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::client::Failure;
 use super::super::output::{self, Format};
 use super::project::Project;
-use crate::projection::ProjectionName;
+use crate::code::PluginName;
 
 /// A language, and its files: where they go in a project, and what is in them.
 type Template = (&'static str, &'static [(&'static str, &'static [u8])]);
@@ -32,7 +32,7 @@ pub struct New {
 
 impl New {
     pub fn run(&self, format: Format) -> anyhow::Result<()> {
-        let name: ProjectionName = self.name.parse()?;
+        let name: PluginName = self.name.parse()?;
         let folder = self.dir.clone().unwrap_or_else(|| name.as_str().into());
         let files = template(&self.lang)?;
         let occupied = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::super::client::Failure;
-use crate::projection::ProjectionName;
+use crate::code::PluginName;
 
 const SHAPE: &str = r#"it needs, for example:
   name = "seat-board"
@@ -65,7 +65,7 @@ impl Project {
         };
         let wrong = |reason: &str| Failure::new(format!("{}: {reason}", path.display()), SHAPE);
         let manifest: Manifest = toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end()))?;
-        manifest.name.parse::<ProjectionName>().map_err(|error| wrong(&error.to_string()))?;
+        manifest.name.parse::<PluginName>().map_err(|error| wrong(&error.to_string()))?;
         if manifest.build.is_empty() {
             return Err(wrong("build is empty").into());
         }

@@ -16,7 +16,6 @@ use super::super::output::{self, Format, OrderedObject, counted, duration};
 use super::super::rows::{self, TableRows, Wording, changes, describe};
 use super::super::trial::{Delivery, History, Outcome};
 use super::project::Project;
-use crate::plugin::LoadedPlugin;
 use crate::projection::ProjectionCode;
 use crate::read_model::{Column, ColumnType, DeadLetter, Row, Table, Value};
 use crate::telemetry::{self, LogFormat};
@@ -64,7 +63,8 @@ impl Test {
         telemetry::start_logging(LogFormat::Text, "error,plugin=info")?;
         let (plugin, given, expect) = self.files()?;
         let started = Instant::now();
-        let (LoadedPlugin::Projection { code, .. }, _) = super::load(&plugin)?;
+        let (plugin, _) = super::load(&plugin)?;
+        let code = plugin.into_projection().map_err(anyhow::Error::msg)?;
         let loading = started.elapsed();
         let history = History::read(&given)?;
         let started = Instant::now();

@@ -14,14 +14,13 @@ use tokio::sync::RwLock;
 use tower::ServiceExt;
 
 use crate::catalog::Plugins;
+use crate::code::ComponentDigest;
 use crate::event::{EventBatch, Interest};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::app::App;
 use crate::http::routes::router;
 use crate::http::{AppState, HttpOptions};
-use crate::projection::{
-    ApplyFailure, ComponentDigest, Description, Pending, Projection, ProjectionCode, Projections, WorkerOptions,
-};
+use crate::projection::{ApplyFailure, Description, Pending, Projection, ProjectionCode, Projections, WorkerOptions};
 use crate::read_model::{Column, ColumnType, ReadModelDraft, Schema, Table, Value};
 
 pub(in crate::http) struct Api {

@@ -91,7 +91,7 @@ async fn answers_have_exactly_the_fields_that_the_document_describes() {
         file: "counting.wasm".into(),
         state: PluginState::Loaded,
         world: None,
-        projection: Some("counting".into()),
+        name: Some("counting".into()),
         digest: None,
         bytes: 7,
         reason: None,

@@ -30,7 +30,9 @@ fn compiled_code_is_used_again_and_never_when_it_is_damaged() {
 
 /// Whether it is optimised, and the code.
 fn code_of(loaded: Result<LoadedPlugin, PluginError>) -> (bool, Arc<dyn ProjectionCode>) {
-    let LoadedPlugin::Projection { code, is_optimised, .. } = loaded.expect("loads");
+    let loaded = loaded.expect("loads");
+    let is_optimised = loaded.is_optimised;
+    let code = loaded.into_projection().expect("a projection");
     (is_optimised, code)
 }
 
