@@ -212,6 +212,12 @@ impl From<QueryError> for Problem {
                 .hint("filter by the primary key or an indexed column, and leave out count=exact"),
             QueryError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, "answer_too_large", &error)
                 .hint("select fewer columns, or read in smaller pages with limit and offset"),
+            QueryError::Missing { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read_model_missing",
+                "the projection has not begun to run yet",
+            )
+            .hint("ask again in a moment; if it is paused, resume it first"),
             QueryError::Sqlite { .. } => Self::internal(&error),
         }
     }
