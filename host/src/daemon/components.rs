@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use crate::crash_point;
 use crate::plugin::{LoadedPlugin, PluginError, PluginHost, digest};
 use crate::projection::{ComponentDigest, ProjectionCode};
 
@@ -29,7 +30,10 @@ impl Components {
         }
         let partial = path.with_extension("partial");
         std::fs::write(&partial, bytes)?;
-        std::fs::rename(partial, path)
+        crash_point::reached("component-written");
+        std::fs::rename(partial, path)?;
+        crash_point::reached("component-saved");
+        Ok(())
     }
 
     pub fn load(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::components::Components;
 use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
+use crate::crash_point;
 use crate::event::Timestamp;
 use crate::plugin::{FolderChange, FolderWatcher, LoadedPlugin, PluginHost, WatchOptions, watch};
 use crate::projection::{ComponentDigest, ProjectionCode, Projections};
@@ -108,6 +109,7 @@ impl PluginLoop {
         record.projection = Some(description.name.to_string());
         match self.projections.install(&record.file, Arc::clone(&code)) {
             Ok(installed) => {
+                crash_point::reached("plugin-installed");
                 tracing::info!(
                     plugin = %record.file, projection = %description.name, digest = code.digest().short(),
                     read_model_version = description.read_model_version, ?installed, "plugin loaded"
