@@ -21,7 +21,7 @@ mod writer;
 
 pub use dead_letter::{DeadLetter, DeadLetterKind};
 pub use draft::ReadModelDraft;
-pub use file::{Identity, delete_files};
+pub use file::{Identity, delete_files, read_model_of};
 pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
 pub use value::{Key, Row, Value};

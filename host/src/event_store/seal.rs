@@ -18,6 +18,7 @@ use super::sealed::key_of;
 use super::segment::{MAX_EVENTS, Packed, Segment, pack};
 use super::writer::{Job, Shared};
 use super::{AppendError, EventStoreError, LogReader, ReadLimit};
+use crate::crash_point;
 use crate::event::{EventBatch, Position};
 
 /// How often to look whether there is something to seal.
@@ -181,8 +182,10 @@ impl Steps {
         let last = after + sealing.packed.events;
         let (answer, outcome) = oneshot::channel();
         let job = Job { work: Work::Seal(Box::new(sealing)), answer };
+        crash_point::reached("seal-packed");
         self.queue.blocking_send(job).map_err(|_| NotSealed::Closed)?;
         outcome.blocking_recv().map_err(|_| NotSealed::Closed)??;
+        crash_point::reached("seal-committed");
         self.shared.sealed.store(last, Ordering::Relaxed);
         Ok(true)
     }

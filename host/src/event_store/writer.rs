@@ -13,6 +13,7 @@ use super::append::{Appender, Failure, Outcome, Tail, Work};
 use super::head::Head;
 use super::shared_scan::SharedScan;
 use super::{AppendError, EventStoreOptions, EventStoreStats};
+use crate::crash_point;
 use crate::event::Position;
 
 /// Beyond this the write-ahead log is written back even if readers have to be waited for.
@@ -167,7 +168,9 @@ impl Writer {
                 .and_then(|mut update| update.execute([position.0 as i64, chain as i64]))
                 .map_err(Broken::Statement)?;
         }
+        crash_point::reached("append-written");
         transaction.commit().map_err(Broken::Commit)?;
+        crash_point::reached("append-committed");
         Ok(answers)
     }
 

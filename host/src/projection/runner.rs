@@ -9,6 +9,7 @@ use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
 use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
+use crate::crash_point;
 use crate::event::{EventBatch, Position, Timestamp};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
@@ -251,6 +252,7 @@ impl Runner {
         let apply = || instance.apply(&self.batch, &mut self.draft);
         let applied = self.stopwatch.time(|times| &mut times.plugin, apply);
         self.draft.end_reads();
+        crash_point::reached("batch-applied");
         Ok(applied?)
     }
 

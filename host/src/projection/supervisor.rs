@@ -14,6 +14,7 @@ use super::managed::{All, Managed, Shared, delete_orphans};
 use super::status::{ProjectionState, ProjectionStatus};
 use super::worker::{Command, Worker, WorkerOptions};
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::event::{Position, StreamName};
 use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
@@ -124,7 +125,9 @@ impl Projections {
             }
             self.shared.run_candidate(managed, code)?
         };
+        crash_point::reached("code-replaced");
         builds.save(&managed.entry)?;
+        crash_point::reached("code-saved");
         Ok(installed)
     }
 
@@ -249,9 +252,11 @@ impl Projections {
         let shared = &self.shared;
         self.with(name, |managed, builds| {
             let code = managed.running_code()?;
-            managed.drop_candidate();
+            managed.drop_candidate(&self.shared.folder);
             shared.run_candidate(managed, code)?;
-            Ok(builds.save(&managed.entry)?)
+            builds.save(&managed.entry)?;
+            crash_point::reached("replay-saved");
+            Ok(())
         })
     }
 
@@ -264,7 +269,7 @@ impl Projections {
             if managed.candidate.is_none() {
                 return Err(managed.not_possible("no replay is under way"));
             }
-            managed.drop_candidate();
+            managed.drop_candidate(&self.shared.folder);
             Ok(builds.save(&managed.entry)?)
         })
     }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::failure::{Disposition, Failure};
+use super::managed::delete_retired;
 use super::options::RunnerOptions;
 use super::runner::{Halt, Runner, Step};
 use super::status::Progress;
@@ -353,9 +354,7 @@ impl State {
             }
             Command::Retire => {
                 self.runner = None;
-                if let Err(error) = delete_files(&self.assignment.path) {
-                    tracing::warn!(path = %self.assignment.path.display(), %error, "a retired read model could not be deleted");
-                }
+                delete_retired(&self.assignment.path);
                 return Obeyed::End;
             }
         }

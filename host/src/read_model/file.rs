@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::statements;
 use super::{Column, Index, ReadModelError, Schema, Table, dead_letter};
+use crate::crash_point;
 use crate::sqlite::{self, Synchronous};
 
 /// "LtRM": what `file` says of a read model.
@@ -98,17 +99,27 @@ pub(super) fn schema_of(path: &Path) -> Result<Arc<Schema>, ReadModelError> {
     }
 }
 
-/// Deletes a read model: its file and SQLite's two companions. A missing file is no error.
+/// What SQLite adds to the name of a file for its companions; the journal is there only while the file is made.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The read model that a file is or belongs to: its companions may be all that a crash has left of it.
+pub fn read_model_of(path: &Path) -> PathBuf {
+    let name = path.to_string_lossy();
+    let companion = COMPANIONS.iter().find_map(|suffix| name.strip_suffix(suffix));
+    companion.map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+/// Deletes a read model: its file and its companions. A missing file is no error.
 ///
 /// # Errors
 /// When a file exists and cannot be deleted.
 pub fn delete_files(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in [""].iter().chain(&COMPANIONS) {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match std::fs::remove_file(PathBuf::from(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            _ => crash_point::reached("read-model-half-deleted"),
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::cell::Cell;
 use super::changes::{Change, Changes};
 use super::statements::{self, Statements};
 use super::{DeadLetter, Identity, ReadModelDraft, ReadModelError, ReadModelFile, Schema, Table, dead_letter, file};
+use crate::crash_point;
 use crate::event::Position;
 use crate::sqlite;
 
@@ -137,7 +138,10 @@ impl ReadModelWriter {
                 .prepare_cached("UPDATE lantern_checkpoint SET position = ?, unfinished_runs = 0")?
                 .execute([position.0])?;
         }
-        transaction.commit()
+        crash_point::reached("rows-written");
+        transaction.commit()?;
+        crash_point::reached("rows-committed");
+        Ok(())
     }
 
     /// Makes the declared indexes, unless they are there: a file is filled without them, since an
@@ -160,6 +164,7 @@ impl ReadModelWriter {
                 transaction.execute_batch(&statements::create_index(table, index))?;
             }
         }
+        crash_point::reached("indexes-written");
         transaction.commit()
     }
 
