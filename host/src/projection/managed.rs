@@ -339,6 +339,21 @@ pub(super) fn delete_retired(path: &Path) {
     }
 }
 
+/// Deletes read models that are not of this log, or ahead of it: another log was put in its place. Done before any event
+/// is appended, since the log could then reach their checkpoint with other events.
+pub(super) fn delete_strangers(events: &EventStore, entry: &Entry, folder: &Path) -> std::io::Result<()> {
+    for build in std::iter::once(&entry.active).chain(&entry.candidate) {
+        let path = entry.file_of(folder, build);
+        let belongs = ReadModelFile::open(&path).and_then(|file| file.belongs_to(events.log_id(), events.head()));
+        // What cannot be read is looked at when its projection starts.
+        if matches!(belongs, Ok(false)) {
+            tracing::warn!(path = %path.display(), "the read model is not of this log or ahead of it, as after a restore; it is filled again");
+            delete_files(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Deletes the files of builds that no projection knows: a daemon died between two moves.
 pub(super) fn delete_orphans(folder: &Path, projections: &BTreeMap<String, Managed>) -> std::io::Result<()> {
     let known: HashSet<PathBuf> = projections

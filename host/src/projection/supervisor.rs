@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::ProjectionCode;
-use super::builds::Builds;
-use super::managed::{All, Managed, Shared, delete_orphans};
+use super::builds::{Builds, READ_MODELS};
+use super::managed::{All, Managed, Shared, delete_orphans, delete_strangers};
 use super::status::{ProjectionState, ProjectionStatus};
 use super::worker::{Command, Worker, WorkerOptions};
 use crate::code::ComponentDigest;
@@ -79,11 +79,12 @@ impl Projections {
         options: WorkerOptions,
         load_code: LoadCode,
     ) -> Result<Self, ProjectionError> {
-        let folder = data.join("read-models");
+        let folder = data.join(READ_MODELS);
         std::fs::create_dir_all(&folder).map_err(ProjectionError::Folder)?;
         let builds = Builds::open(&data.join("catalog.db"))?;
         let mut projections = BTreeMap::new();
         for entry in builds.load()? {
+            delete_strangers(&events, &entry, &folder).map_err(ProjectionError::Folder)?;
             projections.insert(entry.name.clone(), Managed::at_rest(entry, &folder));
         }
         delete_orphans(&folder, &projections).map_err(ProjectionError::Folder)?;
