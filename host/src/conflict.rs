@@ -3,6 +3,10 @@
 use crate::code::{CallFailure, PluginCode, PluginName};
 use crate::event::{EventBatch, NewEvent, StreamName, StreamVersion};
 
+mod resolution;
+
+pub use resolution::{ConflictResolution, ResolutionOptions};
+
 /// What a conflict resolver says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverDescription {

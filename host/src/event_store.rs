@@ -41,7 +41,7 @@ mod validate;
 mod values;
 mod writer;
 
-pub use error::{AppendError, EventStoreError};
+pub use error::{AppendError, EventStoreError, Rejection};
 pub use head::Waker;
 pub use read::LogReader;
 pub use read_ahead::ReadAhead;

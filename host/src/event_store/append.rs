@@ -156,7 +156,12 @@ impl Appender {
         let actual = self.stream(connection, stream)?.map_or(StreamVersion(0), |stream| stream.version);
         if !expected.matches(actual) {
             let (stream, expected) = (stream.clone(), *expected);
-            return Err(Failure::Refused(AppendError::WrongExpectedVersion { stream, expected, actual }));
+            return Err(Failure::Refused(AppendError::WrongExpectedVersion {
+                stream,
+                expected,
+                actual,
+                rejection: None,
+            }));
         }
         let first_position = Position(self.tail.position.0 + 1);
         let mut last_version = actual;
@@ -341,7 +346,7 @@ mod tests {
         ] {
             let conflict = store.append(expecting(expected, request(name, [8, 9])));
             let (stream, actual) = (stream(name), StreamVersion(actual));
-            assert_eq!(conflict, Err(AppendError::WrongExpectedVersion { stream, expected, actual }));
+            assert_eq!(conflict, Err(AppendError::WrongExpectedVersion { stream, expected, actual, rejection: None }));
         }
         assert_eq!((store.head(), store.stats().conflicts), (Position(3), 4));
     }

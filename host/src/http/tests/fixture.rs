@@ -14,7 +14,8 @@ use tokio::sync::RwLock;
 use tower::ServiceExt;
 
 use crate::catalog::Plugins;
-use crate::code::ComponentDigest;
+use crate::code::{ComponentDigest, Registry};
+use crate::conflict::{ConflictResolution, ResolutionOptions};
 use crate::event::{EventBatch, Interest};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::app::App;
@@ -124,7 +125,8 @@ pub(in crate::http) fn state(folder: &Path) -> AppState {
     let events = EventStore::open(&folder.join("events.db"), EventStoreOptions::default()).expect("opens");
     let load_code = Box::new(|_: &_| Err("no code is kept in this test".to_owned()));
     let projections = Projections::open(events.clone(), folder, WorkerOptions::default(), load_code).expect("opens");
-    AppState { events, projections, plugins: Plugins::default() }
+    let conflicts = ConflictResolution::new(events.clone(), Registry::default(), ResolutionOptions::default());
+    AppState { events, conflicts, projections, plugins: Plugins::default() }
 }
 
 /// Counts the events of each stream; an event of type `Poison` it refuses.
