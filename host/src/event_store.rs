@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::event::{NewEvent, Position, StreamName, StreamVersion};
+use crate::event::{EventBatch, NewEvent, Position, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
@@ -20,6 +20,7 @@ use writer::{Answer, Job, Shared, Writer};
 
 mod append;
 mod checksum;
+mod conflicts;
 mod decode;
 mod error;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod validate;
 mod values;
 mod writer;
 
+pub use conflicts::{CONFLICT_KEY, ConflictDecision, ConflictQuery, Resolution};
 pub use error::{AppendError, EventStoreError, Rejection};
 pub use head::Waker;
 pub use read::LogReader;
@@ -108,7 +110,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform(Work::Append(request)).map(Appended::from)
     }
 
@@ -117,7 +119,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append_async(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform_async(Work::Append(request)).await.map(Appended::from)
     }
 
@@ -156,6 +158,20 @@ impl EventStore {
     ) -> Result<StreamPage, EventStoreError> {
         let limit = ReadLimit { events: max, bytes: self.inner.shared.options.max_page_bytes };
         self.with_reader(|reader| reader.read_stream(stream, from, direction, limit))
+    }
+
+    /// As [`EventStore::read_stream`] forwards, by column, under a limit of the caller's. Answers the stream's newest version
+    /// too. Blocks.
+    ///
+    /// # Errors
+    /// As [`EventStore::read_stream`].
+    pub fn read_versions(
+        &self,
+        stream: &StreamName,
+        from: StreamVersion,
+        limit: ReadLimit,
+    ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
+        self.with_reader(|reader| reader.read_forwards(stream, from, limit))
     }
 
     /// The version of the newest event in the stream; 0 when the stream has none. Blocks.
@@ -235,9 +251,9 @@ impl EventStore {
         Ok(())
     }
 
-    fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
-        validate::check_events(request.events.iter(), &self.inner.shared.options)?;
-        validate::check_ids_differ(&request.events)
+    fn check_new(&self, events: &[NewEvent]) -> Result<(), AppendError> {
+        validate::check_events(events.iter(), &self.inner.shared.options)?;
+        validate::check_ids_differ(events)
     }
 
     fn check_import(&self, events: &[(StreamName, NewEvent)]) -> Result<(), AppendError> {

@@ -149,13 +149,17 @@ impl From<AppendError> for Problem {
         const AGAIN: &str = "send it again with the same event ids; what was appended already is not appended twice";
         match &error {
             AppendError::WrongExpectedVersion { stream, expected, actual, rejection } => {
+                let hint = format!("read the stream, decide anew, and append with Expected-Version: {actual}");
                 let problem = of(StatusCode::CONFLICT, "wrong_expected_version")
-                    .hint(format!("read the stream, decide anew, and append with Expected-Version: {actual}"))
                     .fact("stream", stream.as_str())
                     .fact("expected", expected.to_string())
                     .fact("actual", actual.0);
-                let conflict = rejection.as_ref().and_then(|rejection| rejection.conflict);
-                conflict.iter().fold(problem, |problem, id| problem.fact("conflict", id.to_string()))
+                match rejection.as_ref().and_then(|rejection| rejection.conflict) {
+                    Some(id) => problem
+                        .hint(format!("{hint}; GET /conflicts/{id} shows the decision"))
+                        .fact("conflict", id.to_string()),
+                    None => problem.hint(hint),
+                }
             }
             AppendError::IdReused { stream, id, .. } => of(StatusCode::CONFLICT, "id_reused")
                 .hint("the same events in the same order may be sent again; other events need other ids")
