@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::instances::Instances;
-use super::{Conflict, ConflictResolver, ConflictResolverCode, Resolution};
+use super::{Conflict, ConflictResolverCode, Resolution};
 use crate::code::Registry;
 use crate::event::{EventBatch, ExpectedVersion, NewEvent, StreamName, StreamVersion, Timestamp};
 use crate::event_store::{
@@ -198,25 +198,11 @@ impl ConflictResolution {
         attempt: u32,
     ) -> Result<ConflictDecision, EventStoreError> {
         let Proposal { request: AppendRequest { stream, events, .. }, seen } = proposal;
-        let ResolutionOptions { max_unseen_events, max_stored_bytes, .. } = self.options;
         let id = Uuid::now_v7();
-        let (unseen, actual) = self.unseen(stream, *seen, max_unseen_events + 1)?;
-        let missed = actual.0 - seen.0;
-        let proposed = if bytes(events) > max_stored_bytes { Vec::new() } else { events.clone() };
+        let (unseen, actual) = self.unseen(stream, *seen, self.options.max_unseen_events + 1)?;
+        let proposed = if bytes(events) > self.options.max_stored_bytes { Vec::new() } else { events.clone() };
         let conflict = Conflict { stream: stream.clone(), expected: *seen, actual, unseen, proposed };
-        let resolution = if conflict.proposed.is_empty() {
-            Resolution::Reject(format!(
-                "the proposed events have {} bytes; at most {max_stored_bytes} are decided on (max_stored_bytes)",
-                bytes(events)
-            ))
-        } else if conflict.unseen.len() as u64 != missed || missed > max_unseen_events as u64 {
-            Resolution::Reject(format!(
-                "{missed} events have come since, which is more than a resolver is shown \
-                 (max_unseen_events, max_unseen_bytes)"
-            ))
-        } else {
-            self.decided(code, &conflict, id)
-        };
+        let resolution = self.decided(code, &conflict, id);
         Ok(ConflictDecision {
             id,
             stream: conflict.stream,
@@ -243,25 +229,29 @@ impl ConflictResolution {
         self.events.read_versions(stream, StreamVersion(after.0 + 1), limit)
     }
 
-    /// What the resolver says, if that can be done; else a rejection.
+    /// What the resolver says, if it can be asked and that can be done; else a rejection.
     fn decided(&self, code: &Arc<dyn ConflictResolverCode>, conflict: &Conflict, id: Uuid) -> Resolution {
-        let Self { resolvers, options, .. } = self;
+        let ResolutionOptions { max_unseen_events, max_stored_bytes, .. } = self.options;
+        let missed = conflict.actual.0 - conflict.expected.0;
+        if conflict.proposed.is_empty() {
+            return Resolution::Reject(format!(
+                "the proposed events are too large (max_stored_bytes: {max_stored_bytes})"
+            ));
+        }
+        if conflict.unseen.len() as u64 != missed || missed > max_unseen_events as u64 {
+            return Resolution::Reject(format!(
+                "{missed} events have come since, which is more than a resolver is shown (max_unseen_events, max_unseen_bytes)"
+            ));
+        }
         let is_current =
-            |held: &dyn ConflictResolverCode| resolvers.find(|code| std::ptr::addr_eq(code, held)).is_some();
-        let resolution =
-            self.instances.with(code, is_current, |instance: &mut dyn ConflictResolver| instance.resolve(conflict));
-        match resolution {
+            |held: &dyn ConflictResolverCode| self.resolvers.find(|code| std::ptr::addr_eq(code, held)).is_some();
+        match self.instances.with(code, is_current, |instance| instance.resolve(conflict)) {
             Err(failure) => Resolution::Reject(format!("the conflict resolver gave no decision: {failure}")),
             Ok(Resolution::Rewrite(events)) if events.is_empty() => {
                 Resolution::Reject("the conflict resolver rewrote the events into none".to_owned())
             }
-            Ok(Resolution::Rewrite(events))
-                if bytes(&events) + bytes(&conflict.proposed) > options.max_stored_bytes =>
-            {
-                let limit = options.max_stored_bytes;
-                Resolution::Reject(format!(
-                    "the proposed and rewritten events have more than {limit} bytes together (max_stored_bytes)"
-                ))
+            Ok(Resolution::Rewrite(events)) if bytes(&events) + bytes(&conflict.proposed) > max_stored_bytes => {
+                Resolution::Reject(format!("the rewritten events are too large (max_stored_bytes: {max_stored_bytes})"))
             }
             Ok(Resolution::Rewrite(events)) => Resolution::Rewrite(with_ids(events, id)),
             Ok(resolution) => resolution,

@@ -174,12 +174,12 @@ impl Appender {
         (decision, events): &(ConflictDecision, Vec<NewEvent>),
     ) -> Result<Outcome, Failure> {
         let ConflictDecision { stream, actual, proposed, .. } = decision;
+        if let Some(earlier) = self.earlier(connection, stream, proposed)? {
+            return Ok(earlier);
+        }
         if events.is_empty() {
             conflicts::insert(connection, decision, None)?;
             return Ok(Outcome::default());
-        }
-        if let Some(earlier) = self.earlier(connection, stream, proposed)? {
-            return Ok(earlier);
         }
         for (index, event) in events.iter().enumerate() {
             let is_known = place_of(connection, self.sealed.as_mut(), event.id)?.is_some()

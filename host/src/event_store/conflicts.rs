@@ -112,17 +112,17 @@ impl EventStore {
     /// nothing for a rejection. Blocks until all is on disk.
     ///
     /// When the proposed events are in the log already, as an earlier append or by an earlier decision, that result is
-    /// answered and nothing is stored.
+    /// answered and nothing is stored, whatever the decision.
     ///
     /// # Errors
     /// See [`AppendError`]; nothing is stored then. An event that cannot be appended is [`AppendError::Invalid`].
     pub fn resolve(&self, decision: &ConflictDecision) -> Result<Option<Appended>, AppendError> {
-        let (decision, events) = (decision.clone(), decision.events());
-        if matches!(decision.resolution, Resolution::Reject(_)) {
-            return self.perform(Work::Resolve(Box::new((decision, events)))).map(|_| None);
+        let events = decision.events();
+        if decision.reason().is_none() {
+            self.check_new(&events)?;
         }
-        self.check_new(&events)?;
-        self.perform(Work::Resolve(Box::new((decision, events)))).map(|outcome| Some(outcome.into()))
+        let outcome = self.perform(Work::Resolve(Box::new((decision.clone(), events))))?;
+        Ok((outcome.last_version > StreamVersion(0)).then(|| outcome.into()))
     }
 
     /// The decision with this id. Blocks.
@@ -343,4 +343,113 @@ pub(super) fn rewritten_outcome(
         "its id was proposed already, to stream {of}, where conflict {conflict} was resolved, and the request does not repeat that append"
     );
     Err(Failure::Refused(AppendError::IdReused { stream: stream.clone(), id, found }))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::super::fixture::{Fixture, event, request, stream};
+    use super::*;
+    use crate::event_store::Direction;
+
+    /// A decision on the events that are made of these numbers, proposed to the stream `order-1` behind version 1.
+    fn decision(id: u128, actual: u64, proposed: &[u128], resolution: Resolution) -> ConflictDecision {
+        ConflictDecision {
+            id: Uuid::from_u128(id),
+            stream: stream("order-1"),
+            expected: StreamVersion(1),
+            actual: StreamVersion(actual),
+            proposed: proposed.iter().map(|n| event(*n)).collect(),
+            resolution,
+            resolver: "orders".into(),
+            digest: "d1".into(),
+            attempt: 1,
+            time: Timestamp(7),
+            appended: None,
+        }
+    }
+
+    fn rewrite(ids: &[u128]) -> Resolution {
+        Resolution::Rewrite(ids.iter().map(|n| event(*n)).collect())
+    }
+
+    #[test]
+    fn a_decision_is_stored_with_what_it_appended_and_reads_back_as_it_was() {
+        let fixture = Fixture::new();
+        fixture.store.append(request("order-1", [1, 2])).unwrap();
+        let image = NewEvent { content_type: "image/png".into(), data: vec![0xff, 0], ..event(5) };
+        let decided = ConflictDecision { proposed: vec![image], ..decision(100, 2, &[], rewrite(&[6, 7])) };
+        let appended = fixture.store.resolve(&decided).unwrap().unwrap();
+        assert_eq!((appended.first_position, appended.last_version), (Position(3), StreamVersion(4)));
+        let rejected = decision(101, 4, &[8], Resolution::Reject("no".into()));
+        assert_eq!(fixture.store.resolve(&rejected), Ok(None));
+        let fixture = fixture.reopened_after(|_| ());
+        let decided = ConflictDecision { appended: Some(appended), ..decided };
+        assert_eq!(fixture.store.conflict(decided.id).unwrap(), Some(decided.clone()));
+        let all = ConflictQuery { limit: 9, ..ConflictQuery::default() };
+        assert_eq!(fixture.store.conflicts(&all).unwrap(), [rejected, decided]);
+        let events = fixture.store.read_stream(&stream("order-1"), None, Direction::Forwards, 9).unwrap().events;
+        assert_eq!(events.len(), 4);
+        assert!(events[3].metadata.contains(&Uuid::from_u128(100).to_string()), "{}", events[3].metadata);
+    }
+
+    #[test]
+    fn a_decision_on_a_stream_that_moved_stores_and_appends_nothing() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2, 3])).unwrap();
+        let late = store.resolve(&decision(100, 2, &[5], Resolution::Accept));
+        assert!(matches!(late, Err(AppendError::WrongExpectedVersion { actual: StreamVersion(3), .. })), "{late:?}");
+        assert_eq!((store.head(), store.conflict(Uuid::from_u128(100)).unwrap()), (Position(3), None));
+    }
+
+    #[test]
+    fn a_proposal_that_was_appended_gives_its_first_result_whatever_is_decided_on_it_later() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        let accepted = store.resolve(&decision(100, 2, &[5], Resolution::Accept)).unwrap().unwrap();
+        let rewritten = store.resolve(&decision(101, 3, &[6], rewrite(&[7]))).unwrap().unwrap();
+        let reject = || Resolution::Reject("no".into());
+        for (proposed, first) in [(5, accepted), (6, rewritten)] {
+            for later in [Resolution::Accept, rewrite(&[9]), reject()] {
+                let again = store.resolve(&decision(102, 4, &[proposed], later)).unwrap();
+                assert_eq!(again, Some(Appended { appended: false, ..first }));
+            }
+            let again = store.append(request("order-1", [proposed])).unwrap();
+            assert_eq!(again, Appended { appended: false, ..first });
+        }
+        assert_eq!((store.head(), store.conflict(Uuid::from_u128(102)).unwrap()), (Position(4), None));
+    }
+
+    #[test]
+    fn a_rewritten_id_is_taken_for_everything_but_the_same_proposal() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        store.resolve(&decision(100, 2, &[5, 6], rewrite(&[7]))).unwrap();
+        for (name, ids) in
+            [("order-1", vec![5]), ("order-1", vec![6, 5]), ("order-1", vec![5, 6, 8]), ("order-2", vec![5, 6])]
+        {
+            let refusal = store.append(request(name, ids.clone()));
+            assert!(matches!(refusal, Err(AppendError::IdReused { .. })), "{name} {ids:?} gave {refusal:?}");
+        }
+        let lie = store.resolve(&decision(101, 3, &[8], rewrite(&[6])));
+        assert!(matches!(lie, Err(AppendError::Invalid { event: Some(0), .. })), "{lie:?}");
+        assert_eq!(store.append(request("order-1", [5, 6])).unwrap().last_version, StreamVersion(3));
+    }
+
+    #[test]
+    fn a_page_of_decisions_ends_early_when_their_events_are_large_but_is_never_empty() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        for n in 0..5 {
+            store.resolve(&decision(100 + n, 2, &[50 + n], Resolution::Reject("no".into()))).unwrap();
+        }
+        let query = ConflictQuery { limit: 9, ..ConflictQuery::default() };
+        let page = |bytes| {
+            let found = store.with_reader(|reader| Ok(list(&reader.connection, &query, bytes).unwrap())).unwrap();
+            found.iter().map(|decision| decision.id.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(page(1), [104]);
+        assert_eq!(page(500), [104, 103]);
+        assert_eq!(page(1 << 20), [104, 103, 102, 101, 100]);
+    }
 }
