@@ -12,6 +12,7 @@ use output::Format;
 mod backup;
 mod bench;
 mod client;
+mod conflict;
 mod dead_letter;
 mod dev;
 mod events;
@@ -66,6 +67,9 @@ enum Command {
     /// See, retry and discard events that a projection could not apply
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::DeadLetter),
+    /// See conflicts of writers and what was decided; try another resolver on them
+    #[command(subcommand, visible_alias = "conflicts")]
+    Conflict(conflict::Conflict),
     /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Projection(projection) => projection.run(&context),
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
+        Command::Conflict(conflict) => conflict.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Bench(bench) => bench.run(format),
         Command::Verify(verify) => verify.run(format),
@@ -172,6 +177,10 @@ mod tests {
             "dead-letter list",
             "dead-letter retry orders --stream order-1",
             "dead-letter discard orders 17",
+            "conflict list --stream seats-1 --resolution reject --limit 5",
+            "conflicts list --category seats --before 0190163d-8694-739b-aea5-966c26f8ad90",
+            "conflict show 0190163d-8694-739b-aea5-966c26f8ad90",
+            "conflict rehearse some.wasm --data-dir d --fail-on-difference --json",
             "plugin list",
             "plugin check some.wasm",
             "bench some.wasm --data-dir d --events 1000 --json",

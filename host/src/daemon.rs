@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 
 use crate::catalog::Plugins;
 use crate::code::Registry;
+use crate::conflict::{ConflictResolution, ResolutionOptions};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
@@ -35,6 +36,7 @@ pub struct DaemonOptions {
     /// Port 0 takes any free port.
     pub listen: SocketAddr,
     pub event_store: EventStoreOptions,
+    pub conflicts: ResolutionOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
     pub watch: WatchOptions,
@@ -79,10 +81,11 @@ pub async fn run(
         upcasters: Registry::default(),
         aggregates: Registry::default(),
     };
+    let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
     let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
 
-    let state = AppState { events: events.clone(), projections: projections.clone(), plugins };
+    let state = AppState { events: events.clone(), conflicts, projections: projections.clone(), plugins };
     ready(address);
     let served = http::serve(listener, state, options.http, shutdown).await;
 

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::event::{NewEvent, Position, StreamName, StreamVersion};
+use crate::event::{EventBatch, NewEvent, Position, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
@@ -23,6 +23,7 @@ mod backup;
 #[cfg(test)]
 mod bit_flips;
 mod checksum;
+mod conflicts;
 mod decode;
 mod error;
 #[cfg(test)]
@@ -48,7 +49,8 @@ mod verify;
 mod writer;
 
 pub use backup::{copy_log, set_log_aside};
-pub use error::{AppendError, EventStoreError};
+pub use conflicts::{CONFLICT_KEY, ConflictDecision, ConflictQuery, Resolution};
+pub use error::{AppendError, EventStoreError, Rejection};
 pub use head::Waker;
 pub use read::LogReader;
 pub use read_ahead::ReadAhead;
@@ -127,7 +129,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform(Work::Append(request)).map(Appended::from)
     }
 
@@ -136,7 +138,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append_async(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform_async(Work::Append(request)).await.map(Appended::from)
     }
 
@@ -175,6 +177,20 @@ impl EventStore {
     ) -> Result<StreamPage, EventStoreError> {
         let limit = ReadLimit { events: max, bytes: self.inner.shared.options.max_page_bytes };
         self.with_reader(|reader| reader.read_stream(stream, from, direction, limit))
+    }
+
+    /// As [`EventStore::read_stream`] forwards, by column, under a limit of the caller's. Answers the stream's newest version
+    /// too. Blocks.
+    ///
+    /// # Errors
+    /// As [`EventStore::read_stream`].
+    pub fn read_versions(
+        &self,
+        stream: &StreamName,
+        from: StreamVersion,
+        limit: ReadLimit,
+    ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
+        self.with_reader(|reader| reader.read_forwards(stream, from, limit))
     }
 
     /// The version of the newest event in the stream; 0 when the stream has none. Blocks.
@@ -255,9 +271,9 @@ impl EventStore {
         Ok(())
     }
 
-    fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
-        validate::check_events(request.events.iter(), &self.inner.shared.options)?;
-        validate::check_ids_differ(&request.events)
+    fn check_new(&self, events: &[NewEvent]) -> Result<(), AppendError> {
+        validate::check_events(events.iter(), &self.inner.shared.options)?;
+        validate::check_ids_differ(events)
     }
 
     fn check_import(&self, events: &[(StreamName, NewEvent)]) -> Result<(), AppendError> {

@@ -16,6 +16,8 @@ mod author;
 mod bench;
 mod cloud_events;
 mod commands;
+mod conflict_faults;
+mod conflicts;
 mod crash;
 mod failures;
 mod hostile_plugins;

@@ -10,6 +10,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod conflict_resolver;
 mod decode;
 mod error;
 mod event;
@@ -21,6 +22,8 @@ mod same;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use bindings::lantern::plugin::events::NewEvent;
+pub use conflict_resolver::{Conflict, ConflictResolver, Proposed, Resolution};
 pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
@@ -31,16 +34,21 @@ pub use read_model::{Column, KeyColumn, Row, Table, Tables, Value};
 pub mod prelude {
     pub use std::borrow::Cow;
 
-    pub use serde::Deserialize;
+    pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table,
+        Conflict, ConflictResolver, Error, Projection, Recorded, Resolution, Row, Table, Value, bail, ensure, events,
+        export_conflict_resolver, export_projection, log, table,
     };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub mod conflict_resolver {
+        pub use crate::conflict_resolver::{describe, resolve};
+    }
+
     pub use crate::decode::{event_name, required, scan_object, unknown_event};
     pub use crate::instance::{Instance, describe};
     pub use crate::log::{Level, report_panics, write};

@@ -26,12 +26,14 @@
 //! ```
 
 mod batch;
+mod conflict;
 mod memory;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 pub use batch::{TestEvent, event};
+pub use conflict::{ConflictSpec, Resolved};
 pub use serde_json::json;
 
 use crate::instance::{Instance, describe};

@@ -58,12 +58,30 @@ impl EventStoreError {
     }
 }
 
+/// Why a conflict was not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The stored decision; `None` when there is none, because nothing decides on this category.
+    pub conflict: Option<Uuid>,
+    /// In words for people.
+    pub reason: String,
+}
+
 /// Why an append or an import was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The conflict: someone else appended first. Nothing was appended.
-    #[error("stream {stream} is at version {actual}, but the append expected {expected}")]
-    WrongExpectedVersion { stream: StreamName, expected: ExpectedVersion, actual: StreamVersion },
+    #[error(
+        "stream {stream} is at version {actual}, but the append expected {expected}{}",
+        .rejection.as_ref().map(|rejection| format!("; {}", rejection.reason)).unwrap_or_default()
+    )]
+    WrongExpectedVersion {
+        stream: StreamName,
+        expected: ExpectedVersion,
+        actual: StreamVersion,
+        /// Why the conflict was not resolved; `None` when nobody was asked.
+        rejection: Option<Box<Rejection>>,
+    },
     /// Some of the ids are in the log, but not as this append. Nothing was appended.
     #[error("event {id} cannot be appended to stream {stream}: {found}; give new events new ids")]
     IdReused { stream: StreamName, id: Uuid, found: String },

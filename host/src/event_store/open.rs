@@ -15,7 +15,12 @@ use crate::sqlite::{self, MigrateError, Synchronous, WriteBack};
 /// "LnEv", in the header of the file.
 const APPLICATION_ID: i32 = 0x4c6e_4576;
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("sealing.sql"), include_str!("checksums.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("sealing.sql"),
+    include_str!("checksums.sql"),
+    include_str!("conflicts.sql"),
+];
 
 /// Pages in the write-ahead log after which a commit writes them back. Pages that change often are
 /// then written back less often.

@@ -148,12 +148,18 @@ impl From<AppendError> for Problem {
         let of = |status, code| Self::new(status, code, &error);
         const AGAIN: &str = "send it again with the same event ids; what was appended already is not appended twice";
         match &error {
-            AppendError::WrongExpectedVersion { stream, expected, actual } => {
-                of(StatusCode::CONFLICT, "wrong_expected_version")
-                    .hint(format!("read the stream, decide anew, and append with Expected-Version: {actual}"))
+            AppendError::WrongExpectedVersion { stream, expected, actual, rejection } => {
+                let hint = format!("read the stream, decide anew, and append with Expected-Version: {actual}");
+                let problem = of(StatusCode::CONFLICT, "wrong_expected_version")
                     .fact("stream", stream.as_str())
                     .fact("expected", expected.to_string())
-                    .fact("actual", actual.0)
+                    .fact("actual", actual.0);
+                match rejection.as_ref().and_then(|rejection| rejection.conflict) {
+                    Some(id) => problem
+                        .hint(format!("{hint}; GET /conflicts/{id} shows the decision"))
+                        .fact("conflict", id.to_string()),
+                    None => problem.hint(hint),
+                }
             }
             AppendError::IdReused { stream, id, .. } => of(StatusCode::CONFLICT, "id_reused")
                 .hint("the same events in the same order may be sent again; other events need other ids")

@@ -93,7 +93,7 @@ pub(super) async fn append_events(
     events: Vec<NewEvent>,
 ) -> Result<Response, Problem> {
     let name = stream.to_string();
-    let appended = app.state.events.append_async(AppendRequest { stream, expected, events }).await?;
+    let appended = app.state.conflicts.append(AppendRequest { stream, expected, events }).await?;
     let status = if appended.appended { StatusCode::CREATED } else { StatusCode::OK };
     let body = AppendedJson {
         stream: name,
