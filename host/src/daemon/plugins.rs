@@ -11,10 +11,12 @@ use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
 use crate::event::Timestamp;
 use crate::plugin::{FolderChange, FolderWatcher, LoadedPlugin, PluginHost, WatchOptions, watch};
-use crate::projection::{ComponentDigest, ProjectionCode, Projections};
+use crate::projection::{ComponentDigest, ProjectionCode, ProjectionError, Projections};
 
 /// Files that have been read and not yet loaded. Each may be as large as the largest plugin.
 const MAX_WAITING_FILES: usize = 4;
+
+const LOOK_AT_THE_DISK: &str = "see to the disk and the rights of the data folder, then put the file there again";
 
 /// Loads plugins one at a time and hands them to the projections.
 pub(super) struct PluginLoop {
@@ -63,10 +65,7 @@ impl PluginLoop {
                         optimiser.add(&quick);
                     }
                 }
-                FolderChange::Refused { file, reason } => {
-                    let record = record(&file, 0);
-                    self.reject(record, reason, None);
-                }
+                FolderChange::Refused { file, reason, hint } => self.reject(record(&file, 0), reason, hint.into()),
                 FolderChange::Removed { file } => {
                     displaced.remove(&file);
                     self.plugins.remove(&file);
@@ -87,7 +86,7 @@ impl PluginLoop {
         let loaded = match self.host.load(&file, bytes) {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.reject(record, error.reason(), Some(error.hint()));
+                self.reject(record, error.reason(), error.hint());
                 return None;
             }
         };
@@ -96,7 +95,8 @@ impl PluginLoop {
         let digest = code.digest().clone();
         record.digest = Some(code.digest().0.clone());
         if let Err(error) = self.components.save(code.digest(), bytes) {
-            self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
+            let reason = format!("{file} cannot be copied into the data folder: {error}");
+            self.reject(record, reason, LOOK_AT_THE_DISK.into());
             return None;
         }
         self.install(record, code, displaced);
@@ -116,24 +116,27 @@ impl PluginLoop {
             }
             Err(error) => {
                 displaced.insert(record.file.clone(), (record.clone(), code));
-                self.reject(record, error.to_string(), None);
+                let hint = match error {
+                    ProjectionError::NotPossible { .. } => "give one of the two projections another name",
+                    _ => LOOK_AT_THE_DISK,
+                };
+                self.reject(record, error.to_string(), hint.into());
             }
         }
     }
 
     /// Says why a file is not taken. What it provided before goes on, even after a restart.
-    fn reject(&self, record: PluginRecord, reason: String, hint: Option<String>) {
+    fn reject(&self, record: PluginRecord, reason: String, hint: String) {
         let kept = self.projections.keep_active(&record.file).unwrap_or_else(|error| {
             tracing::warn!(plugin = %record.file, %error, "the code that was active before cannot go on");
             false
         });
         let serving = if kept { "what it held before goes on serving" } else { "it is not used" };
-        let hint_text = hint.as_deref().unwrap_or_default();
-        tracing::error!(plugin = %record.file, %reason, hint = hint_text, "plugin rejected; {serving}");
+        tracing::error!(plugin = %record.file, %reason, hint, "plugin rejected; {serving}");
         let record = PluginRecord {
             state: PluginState::Rejected,
             reason: Some(format!("{reason}; {serving}")),
-            hint,
+            hint: Some(hint),
             since: Timestamp::now(),
             ..record
         };
