@@ -29,6 +29,7 @@ mod projection;
 mod sources;
 mod wasi;
 mod watch;
+mod work;
 
 #[cfg(test)]
 mod tests;

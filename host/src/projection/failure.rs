@@ -50,7 +50,7 @@ impl Failure {
 
 fn of_read_model(error: &ReadModelError) -> Disposition {
     match error {
-        ReadModelError::Mismatch(_) => Disposition::Isolate,
+        ReadModelError::Mismatch(_) | ReadModelError::TooLong => Disposition::Isolate,
         ReadModelError::Incompatible { .. } => Disposition::Rebuild,
         ReadModelError::Thread(_) => Disposition::Retry,
         ReadModelError::Sqlite { source, .. } => match source.sqlite_error_code() {
