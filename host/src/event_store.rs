@@ -24,6 +24,8 @@ mod decode;
 mod error;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod head;
 mod kinds;
 mod open;

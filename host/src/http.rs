@@ -16,6 +16,8 @@ mod cloud_events;
 mod dead_letters;
 mod event_json;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod import;

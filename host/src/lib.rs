@@ -23,3 +23,7 @@ pub mod telemetry;
 pub mod daemon;
 
 pub mod cli;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -20,6 +20,8 @@ mod description;
 mod engine;
 mod error;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guest;
 mod host_calls;
 mod imports;

@@ -9,6 +9,8 @@ mod changes;
 mod dead_letter;
 mod draft;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key;
 mod query;
 mod schema;
