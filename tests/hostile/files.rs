@@ -134,6 +134,7 @@ fn what_is_no_file_of_a_sound_name_is_refused_with_the_reason_and_what_to_do() {
         Some(told.len() + 1),
         "nothing else was looked at: {plugins}"
     );
+    assert!(host.log().contains("plugin=line\\nfeed.wasm"), "no name makes a line of the log: {}", host.log());
     assert!(host.api().find_projection("odd").is_none());
     still_serves(&host);
 }

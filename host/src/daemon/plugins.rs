@@ -132,7 +132,7 @@ impl PluginLoop {
             false
         });
         let serving = if kept { "what it held before goes on serving" } else { "it is not used" };
-        tracing::error!(plugin = %record.file, %reason, hint, "plugin rejected; {serving}");
+        tracing::error!(plugin = %record.file.escape_debug(), %reason, hint, "plugin rejected; {serving}");
         let record = PluginRecord {
             state: PluginState::Rejected,
             reason: Some(format!("{reason}; {serving}")),
