@@ -30,6 +30,8 @@ mod error;
 mod faults;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod head;
 mod kinds;
 mod open;

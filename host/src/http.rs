@@ -18,6 +18,8 @@ mod conflicts;
 mod dead_letters;
 mod event_json;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod import;

@@ -29,3 +29,7 @@ pub mod telemetry;
 pub mod daemon;
 
 pub mod cli;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

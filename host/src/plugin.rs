@@ -26,6 +26,8 @@ mod description;
 mod engine;
 mod error;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guest;
 mod guest_events;
 mod host_calls;
@@ -37,6 +39,7 @@ mod sources;
 mod upcaster;
 mod wasi;
 mod watch;
+mod work;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ mod compare;
 mod dead_letter;
 mod draft;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key;
 mod query;
 mod schema;
@@ -22,11 +24,11 @@ mod writer;
 
 pub use compare::Difference;
 pub use dead_letter::{DeadLetter, DeadLetterKind};
-pub use draft::ReadModelDraft;
+pub use draft::{ReadBudget, ReadModelDraft};
 pub use file::{Identity, delete_files, read_model_of};
 pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
-pub use value::{Key, Row, Value};
+pub use value::{Key, Row, Value, bytes_of};
 pub use write_behind::WriteBehind;
 pub use writer::{Checkpoint, Commit, ReadModelWriter};
 
@@ -44,6 +46,9 @@ pub enum ReadModelError {
     /// same events fail again, on every machine.
     #[error("{0}")]
     Mismatch(String),
+    /// The reads of one call of a plugin were stopped; see [`ReadBudget`].
+    #[error("its reads took too long")]
+    TooLong,
     /// The file belongs to another projection, another log or another schema.
     #[error("the read model {path} cannot be used: {reason}")]
     Incompatible { path: PathBuf, reason: String },

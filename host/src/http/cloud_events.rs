@@ -75,7 +75,7 @@ pub(super) async fn receive(
     Ok((StatusCode::CREATED, Json(imported)).into_response())
 }
 
-fn events_of(headers: &HeaderMap, payload: &Payload) -> Result<Vec<(StreamName, NewEvent)>, Problem> {
+pub(super) fn events_of(headers: &HeaderMap, payload: &Payload) -> Result<Vec<(StreamName, NewEvent)>, Problem> {
     match payload.media_type.as_str() {
         BATCH => {
             let objects: Vec<Object<'_>> = parse(&payload.bytes, "a JSON array of CloudEvents")?;

@@ -9,7 +9,8 @@ use super::bindings::conflict_resolver as wit;
 use super::code::{Code, GuestWorld};
 use super::description::{check_categories, check_plugin_name};
 use super::error::Problem;
-use super::guest::{Guest, State, shortened};
+use super::guest::{Guest, State};
+use super::log::printable;
 use super::guest_events::{into_guest, proposed_by_guest, proposed_into_guest};
 use crate::code::{CallFailure, ComponentDigest, PluginCode, PluginName};
 use crate::conflict::{Conflict, ConflictResolver, ConflictResolverCode, Resolution, ResolverDescription};
@@ -80,7 +81,7 @@ impl ConflictResolver for Guest<wit::ConflictResolver> {
             wit::Resolution::Rewrite(events) => {
                 events.into_iter().map(proposed_by_guest).collect::<Result<_, _>>().map(Resolution::Rewrite)
             }
-            wit::Resolution::Reject(reason) => Ok(Resolution::Reject(shortened(reason))),
+            wit::Resolution::Reject(reason) => Ok(Resolution::Reject(printable(&reason))),
         }
     }
 }

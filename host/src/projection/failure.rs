@@ -53,7 +53,7 @@ impl Failure {
 
 fn of_read_model(error: &ReadModelError) -> Disposition {
     match error {
-        ReadModelError::Mismatch(_) => Disposition::Isolate,
+        ReadModelError::Mismatch(_) | ReadModelError::TooLong => Disposition::Isolate,
         ReadModelError::Incompatible { .. } | ReadModelError::Damaged { .. } => Disposition::Rebuild,
         ReadModelError::Foreign { .. } => Disposition::Stop,
         ReadModelError::Thread(_) => Disposition::Retry,

@@ -13,6 +13,8 @@ use super::{Column, Row, Value};
 use crate::event::Position;
 use crate::sqlite;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod grammar;
 mod literal;
 pub use grammar::Query;
