@@ -109,6 +109,9 @@ impl Run {
     fn round(&mut self, plan: &Plan) -> String {
         let before = (self.told.places.len(), self.told.unanswered);
         let mut listens = true;
+        if plan.appends_first {
+            self.let_clients_finish();
+        }
         if plan.forgets_compiled || matches!(plan.death, Death::AtPoint { .. }) {
             self.host.kill();
             if plan.forgets_compiled {

@@ -30,6 +30,8 @@ pub struct Plan {
     pub replays: u64,
     /// each when so many more appends were answered.
     pub act_after: u64,
+    /// Before the round there are appends that nothing disturbs, so that old events are to be sealed.
+    pub appends_first: bool,
     /// The compiled plugins are deleted before the round.
     pub forgets_compiled: bool,
     /// It is killed once more as soon as it listens again.
@@ -72,13 +74,15 @@ impl Plans {
         };
         let others = Edition::ALL.into_iter().filter(|other| *other != edition);
         let other = others.clone().nth(self.random.below(2) as usize);
-        let compiles = matches!(&death, Death::AtPoint { name, .. } if name.starts_with("artefact-"));
+        let is_about = |what: &str| matches!(&death, Death::AtPoint { name, .. } if name.starts_with(what));
+        let (compiles, seals) = (is_about("artefact-"), is_about("seal-"));
         // On its way to a crash point a daemon does everything it can.
         Plan {
             death,
             reload: other.filter(|_| is_at_point || self.random.below(2) == 0),
             replays: if is_at_point { 2 } else { self.random.below(3) },
             act_after: self.random.below(12),
+            appends_first: seals,
             forgets_compiled: compiles || self.random.below(20) == 0,
             dies_twice: self.random.below(5) == 0,
         }

@@ -169,6 +169,7 @@ impl Runner {
             }
             self.model()?.build_indexes()?;
             self.visible_to = self.read_to;
+            self.acquit()?;
             return Ok(Step::CaughtUp);
         }
         self.uncommitted_events += read;
@@ -192,17 +193,13 @@ impl Runner {
     fn step_alone(&mut self, scanned_to: Position) -> Result<Step, Failure> {
         let verdict = if self.batch.is_empty() { None } else { self.apply_alone()? };
         self.read_to = scanned_to;
-        let step = match verdict {
-            None => Step::Applied,
-            Some(reason) => {
-                let letter = self.dead_letter(0, DeadLetterKind::Failed, Some(reason));
-                let position = letter.position;
-                self.parked_streams.insert(letter.stream.clone());
-                self.park(letter)?;
-                Step::Parked(position)
-            }
-        };
+        let failed = verdict.map(|reason| self.dead_letter(0, DeadLetterKind::Failed, Some(reason)));
+        let step = failed.as_ref().map_or(Step::Applied, |letter| Step::Parked(letter.position));
+        // Only a committed dead letter has others wait behind it.
+        let parked = failed.as_ref().map(|letter| letter.stream.clone());
+        failed.map_or(Ok(()), |letter| self.park(letter))?;
         self.commit()?;
+        self.parked_streams.extend(parked);
         self.widen();
         Ok(step)
     }
@@ -330,6 +327,15 @@ impl Runner {
         self.read_to = self.checkpoint;
         self.uncommitted_events = 0;
         self.run_noted = false;
+    }
+
+    /// With nothing left to apply: if the daemon ended while the plugin ran, it was no event behind the checkpoint.
+    fn acquit(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.unfinished_runs) > 0 {
+            self.model()?.finish_run()?;
+            self.isolating = None;
+        }
+        Ok(())
     }
 
     /// After a commit: more events at a time again, until none is suspected any more.

@@ -213,6 +213,9 @@ impl State {
             let free = runner.redrive(&stream);
             tracing::info!(projection = %self.assignment.code.description().name, %stream, ?free, "parked events applied again");
             self.count_dead_letters();
+            if free.is_err() {
+                self.redrive.push_front(stream);
+            }
             return free.map(|_| Step::Applied);
         }
         let step = runner.step();
