@@ -316,8 +316,9 @@ pub(super) mod tests {
             voice.say(Level::Info, &"\n".repeat(10 * MAX_MESSAGE_BYTES));
             voice.write(Stream::Output, &vec![b'\n'; 10 * MAX_MESSAGE_BYTES]);
         });
-        assert_eq!(lines.len(), MAX_MESSAGE_BYTES + 1, "and a word on what was dropped");
-        assert!(lines.last().is_some_and(|line| line.contains("2 lines dropped")), "{:?}", lines.last());
+        let told = lines.iter().filter(|line| line.starts_with("INFO")).count();
+        assert_eq!(told, 2 * MAX_MESSAGE_BYTES);
+        assert!(lines.iter().any(|line| line.contains("lines dropped")), "{:?}", lines.last());
     }
 
     #[test]

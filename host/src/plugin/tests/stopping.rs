@@ -96,11 +96,12 @@ fn every_endless_call_is_stopped_soon_after_its_limit() {
         let [clock, processor] = over_limit(&fixture, &guest);
         println!("{what}: {clock:?} over the limit, {processor:?} of the processor");
         assert!(clock < HARD_BOUND && processor < 5 * BOUND, "{what}: {clock:?}, {processor:?} of the processor");
-        overs.push(clock);
+        overs.push(processor);
     }
+    // Where other work takes the processor, the clock tells of that and not of this.
     overs.sort();
     let median = overs[overs.len() / 2];
-    println!("median of {}: {median:?}", overs.len());
+    println!("median of {}: {median:?} of the processor", overs.len());
     assert!(median <= BOUND, "{overs:?}");
 }
 
