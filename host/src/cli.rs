@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Client, Failure};
 use output::Format;
 
+mod backup;
 mod bench;
 mod client;
 mod conflict;
@@ -28,6 +29,7 @@ mod rows;
 mod serve;
 mod tail;
 mod trial;
+mod verify;
 
 /// Streams stored events to WebAssembly projections and serves their read models.
 #[derive(Parser)]
@@ -75,6 +77,16 @@ enum Command {
     ///
     /// The daemon may be running. Rows go to the folder for temporary files (TMPDIR) and are deleted.
     Bench(bench::Bench),
+    /// Verify the whole log, or a read model against a replay, without changing anything
+    ///
+    /// The daemon may be running. Ends with 1 when something is damaged.
+    Verify(verify::Verify),
+    /// Copy the log into a new file, and verify the copy; the daemon may be running
+    ///
+    /// Read models are not copied: they are filled again from the log. Plugins are files that you have.
+    Backup(backup::Backup),
+    /// Put a backup in the place of the log, while no daemon runs
+    Restore(backup::Restore),
     /// Work on a plugin: build it on every save and see what changes in the rows
     Dev(dev::Dev),
     /// Compile a plugin from standard input: the daemon runs this in a child process
@@ -104,6 +116,9 @@ pub fn main() -> ExitCode {
         Command::Conflict(conflict) => conflict.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Bench(bench) => bench.run(format),
+        Command::Verify(verify) => verify.run(format),
+        Command::Backup(backup) => backup.run(format),
+        Command::Restore(restore) => restore.run(format),
         Command::Dev(dev) => dev.run(format),
         Command::CompilePlugin => return crate::plugin::compile_main(),
     };
@@ -169,6 +184,11 @@ mod tests {
             "plugin list",
             "plugin check some.wasm",
             "bench some.wasm --data-dir d --events 1000 --json",
+            "verify",
+            "verify --data-dir d --json",
+            "verify projection orders --data-dir d",
+            "backup copy.db --data-dir d",
+            "restore copy.db --data-dir d --force",
             "plugin new seat-board --lang rust --dir somewhere",
             "plugin build",
             "plugin build some/folder",

@@ -5,6 +5,7 @@
 
 pub mod code;
 mod cpu_time;
+mod crash_point;
 pub mod event;
 mod sqlite;
 

@@ -12,6 +12,7 @@ use super::repeat::{earlier_outcome, place_of};
 use super::seal::{Sealing, replace_rows};
 use super::sealed::{Segments, Unreadable, newest_sealed_version};
 use super::{AppendError, AppendRequest};
+use crate::crash_point;
 use crate::event::{ExpectedVersion, Invalid, NewEvent, Position, StreamName, StreamVersion, is_json};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -154,6 +155,7 @@ impl Appender {
             Work::Import(events) => self.import(connection, events),
             Work::Seal(sealing) => {
                 replace_rows(connection, sealing)?;
+                crash_point::reached("seal-written");
                 self.sealed.get_or_insert_default().grown();
                 Ok(Outcome::default())
             }

@@ -169,8 +169,10 @@ impl From<AppendError> for Problem {
                 let problem = of(StatusCode::BAD_REQUEST, "invalid_event").hint("nothing of the request was appended");
                 event.iter().fold(problem, |problem, index| problem.fact("index", *index))
             }
+            AppendError::DiskFull { .. } => of(StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+                .hint("make room on the disk, then send it again; reads and queries go on meanwhile"),
             AppendError::Failed { .. } => of(StatusCode::SERVICE_UNAVAILABLE, "append_failed")
-                .hint("see that the disk has room, then send it again"),
+                .hint("send it again; if it fails again, see that nothing else has the file of the log open"),
             AppendError::Unknown { .. } => of(StatusCode::INTERNAL_SERVER_ERROR, "append_result_unknown").hint(AGAIN),
             AppendError::Stopped { .. } => of(StatusCode::SERVICE_UNAVAILABLE, "log_not_writable")
                 .hint("look into Lantern's log, see to the disk, then start Lantern again; reads go on"),
@@ -218,6 +220,12 @@ impl From<QueryError> for Problem {
                 .hint("filter by the primary key or an indexed column, and leave out count=exact"),
             QueryError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, "answer_too_large", &error)
                 .hint("select fewer columns, or read in smaller pages with limit and offset"),
+            QueryError::Missing { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read_model_missing",
+                "the projection has not begun to run yet",
+            )
+            .hint("ask again in a moment; if it is paused, resume it first"),
             QueryError::Sqlite { .. } => Self::internal(&error),
         }
     }
