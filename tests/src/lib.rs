@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `architecture/` | does the source keep the rules of `host/ARCHITECTURE.md`? |
 //! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
+//! | `http/` | does the API stand clients that are strange, hostile, slow or many, and let in only those it should? |
 //! | `conformance/` | do plugins in all languages give the rows of one plain fold? |
 //! | `flights/` | does a million real events give the figures that another program computes? |
 //! | `plugins/` | the plugins that `e2e/` drops in |
