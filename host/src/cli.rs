@@ -2,6 +2,7 @@
 //! work here, all others ask a daemon over its HTTP API, so that there is one way to do each thing.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +29,7 @@ mod replay;
 mod rows;
 mod serve;
 mod tail;
+mod token;
 mod trial;
 mod verify;
 
@@ -47,6 +49,12 @@ struct Everywhere {
     /// Address of the daemon
     #[arg(long, global = true, env = "LANTERN_SERVER", default_value = "http://127.0.0.1:7171", value_name = "URL")]
     server: String,
+    /// Token that the daemon asks for; the variable keeps it out of the list of processes
+    #[arg(long, global = true, env = "LANTERN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// PEM file with the certificates to trust for https, in place of those that browsers trust
+    #[arg(long, global = true, env = "LANTERN_CA", value_name = "FILE")]
+    ca_certificate: Option<PathBuf>,
     /// Print JSON instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -73,6 +81,9 @@ enum Command {
     /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
+    /// Make, list and revoke the tokens that the daemon lets people in with
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(token::Token),
     /// Measure a replay of the log through a plugin, without changing anything
     ///
     /// The daemon may be running. Rows go to the folder for temporary files (TMPDIR) and are deleted.
@@ -106,8 +117,13 @@ pub(crate) struct Context {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = if cli.everywhere.json { Format::Json } else { Format::Person };
-    let context = Context { client: Client::new(&cli.everywhere.server), format };
-    let done = match cli.command {
+    run(cli, format).unwrap_or_else(|error| report(&error))
+}
+
+fn run(cli: Cli, format: Format) -> anyhow::Result<ExitCode> {
+    let Everywhere { server, token, ca_certificate, .. } = cli.everywhere;
+    let context = Context { client: Client::new(&server, token, ca_certificate.as_deref())?, format };
+    match cli.command {
         Command::Serve(serve) => serve.run(format),
         Command::Events(events) => events.run(&context),
         Command::Projection(projection) => projection.run(&context),
@@ -115,14 +131,14 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
         Command::Conflict(conflict) => conflict.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
+        Command::Token(token) => token.run(format),
         Command::Bench(bench) => bench.run(format),
         Command::Verify(verify) => verify.run(format),
         Command::Backup(backup) => backup.run(format),
         Command::Restore(restore) => restore.run(format),
         Command::Dev(dev) => dev.run(format),
-        Command::CompilePlugin => return crate::plugin::compile_main(),
-    };
-    done.unwrap_or_else(|error| report(&error))
+        Command::CompilePlugin => Ok(crate::plugin::compile_main()),
+    }
 }
 
 /// Tells a person what went wrong and what to do.
@@ -197,6 +213,11 @@ mod tests {
             "dev",
             "dev some/folder --given events.jsonl",
             "dev some/folder --data-dir lantern-data --events 1000",
+            "token create order-service --scope append",
+            "token create reports --scope read,append --data-dir d",
+            "tokens list --json",
+            "token revoke reports",
+            "projection list --server https://elsewhere --token lantern_0 --ca-certificate ca.pem",
             "compile-plugin",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));
@@ -219,6 +240,8 @@ mod tests {
             "dev some/folder --events 1000",
             "dev some/folder --given events.jsonl --data-dir lantern-data",
             "dead-letter discard orders",
+            "token create order-service",
+            "token create order-service --scope write",
         ] {
             let words = std::iter::once("lantern").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "lantern {line} was taken");

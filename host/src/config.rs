@@ -62,6 +62,11 @@ impl Config {
         self.daemon.plugins_dir.clone().unwrap_or_else(|| self.daemon.data_dir.join("plugins"))
     }
 
+    /// The file of the tokens; inside of the data folder, if none is set.
+    pub fn tokens_file(&self) -> PathBuf {
+        self.http.tokens_file.clone().unwrap_or_else(|| self.daemon.data_dir.join("tokens"))
+    }
+
     /// All settings as TOML, with their meaning: [`EXAMPLE`] with these values.
     pub fn to_toml(&self) -> String {
         let mut values = self.values();
@@ -73,9 +78,9 @@ impl Config {
                 section = name.to_owned();
             }
             match key(line).and_then(|key| Some((key, values[&section].get(key)?))) {
-                // A JSON string, number, boolean or list of them is the same in TOML.
-                Some((key, value)) => toml += &format!("{key} = {value}\n"),
-                None => toml += &format!("{line}\n"),
+                // A JSON string, number, boolean or list of them is the same in TOML, which has no null.
+                Some((key, value)) if !value.is_null() => toml += &format!("{key} = {value}\n"),
+                _ => toml += &format!("{line}\n"),
             }
         }
         toml
@@ -90,6 +95,11 @@ impl Config {
                     wrong.push(format!("the setting {name} is 0; it must be at least 1"));
                 }
             }
+        }
+        if self.http.tls_certificate.is_some() != self.http.tls_key.is_some() {
+            wrong.push(
+                "the settings http.tls_certificate and http.tls_key belong together; set both or none".to_owned(),
+            );
         }
         for name in misspelt_variables() {
             wrong.push(name);
@@ -223,6 +233,8 @@ mod tests {
         assert!(error.contains("the setting http.max_connections in FILE is wrong: invalid type"), "{error}");
         let error = toml("[projections]\nbatch_events = 0\nretries = 0\n").expect_err("zero");
         assert_eq!(error, "the setting projections.batch_events is 0; it must be at least 1");
+        let error = toml("[http]\ntls_key = \"key.pem\"\n").expect_err("half");
+        assert!(error.contains("belong together"), "{error}");
         assert!(toml("[http\n").expect_err("no TOML").contains("FILE"));
     }
 

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::access::Access;
 use crate::catalog::Plugins;
 use crate::code::Registry;
 use crate::conflict::{ConflictResolution, ResolutionOptions};
 use crate::event_store::{EventStore, EventStoreOptions};
-use crate::http::{self, AppState, HttpOptions};
+use crate::http::{AppState, HttpOptions, Server};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
 
@@ -35,6 +36,12 @@ pub struct DaemonOptions {
     pub plugins_dir: PathBuf,
     /// Port 0 takes any free port.
     pub listen: SocketAddr,
+    /// The names and hashes of tokens. Once it is there, every request needs one.
+    pub tokens_file: PathBuf,
+    /// Whether it has to be there.
+    pub asks_for_tokens: bool,
+    /// Whether other machines may be let in without tokens.
+    pub open_without_tokens: bool,
     pub event_store: EventStoreOptions,
     pub conflicts: ResolutionOptions,
     pub projections: WorkerOptions,
@@ -53,6 +60,7 @@ pub async fn run(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    let access = access(&options)?;
     for folder in [&options.data_dir, &options.plugins_dir] {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
@@ -82,12 +90,14 @@ pub async fn run(
         aggregates: Registry::default(),
     };
     let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
-    let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
+    let (log, read_models) = (events.clone(), projections.clone());
+    let state = AppState { access, events: log, conflicts, projections: read_models, plugins: plugins.clone() };
+    let server = Server::new(state, options.http)?;
+    let plugin_loop = PluginLoop { host, components, kinds, plugins };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
 
-    let state = AppState { events: events.clone(), conflicts, projections: projections.clone(), plugins };
     ready(address);
-    let served = http::serve(listener, state, options.http, shutdown).await;
+    let served = server.serve(listener, shutdown).await;
 
     tokio::task::spawn_blocking(move || {
         plugin_loop.stop();
@@ -96,6 +106,27 @@ pub async fn run(
     })
     .await?;
     Ok(served?)
+}
+
+/// Who may use the API.
+///
+/// # Errors
+/// When the tokens cannot be read, or other machines would be let in without one.
+fn access(options: &DaemonOptions) -> anyhow::Result<Access> {
+    let access = Access::open(&options.tokens_file, options.asks_for_tokens)?;
+    let (listen, is_open) = (options.listen, access.tokens().is_ok_and(|tokens| tokens.is_none()));
+    if is_open && !options.open_without_tokens && !listen.ip().is_loopback() {
+        bail!(
+            "{listen} can be reached from other machines, and there are no tokens in {}: whoever reaches it could do everything; \
+             make a token with `lantern token create NAME --scope admin`, or listen on 127.0.0.1, \
+             or set open_without_tokens in [http] when something in front decides who may ask",
+            options.tokens_file.display()
+        );
+    }
+    if options.http.tls.is_none() && !listen.ip().is_loopback() {
+        tracing::warn!(%listen, "tokens and events cross the network unencrypted; set tls_certificate and tls_key");
+    }
+    Ok(access)
 }
 
 /// How often, and how long apart, to try for the data folder: a daemon that was killed a moment ago

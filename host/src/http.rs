@@ -1,17 +1,21 @@
 //! The HTTP API, and the only module that knows HTTP.
 //!
 //! It decides nothing: it reads requests under limits, asks the event store, the projections and the
-//! read models, and writes down what they say. There is no authentication; see `guard` for what keeps
-//! web pages of other sites out.
+//! read models, and writes down what they say. `admission` asks for a token of the scope that the table
+//! of routes names; `guard` keeps web pages of other sites out.
+//!
+//! What is no HTTP, or has too large a head, is answered by hyper with the status alone.
 
 use std::time::Duration;
 
+use crate::access::Access;
 use crate::catalog::Plugins;
 use crate::conflict::ConflictResolution;
 use crate::event_store::EventStore;
 use crate::projection::Projections;
 use crate::read_model::QueryOptions;
 
+mod admission;
 mod app;
 mod cloud_events;
 mod conflicts;
@@ -23,6 +27,7 @@ pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod import;
+mod memory;
 mod metrics;
 mod openapi;
 mod parameters;
@@ -33,18 +38,22 @@ mod projections;
 mod read_models;
 mod routes;
 mod server;
+mod socket;
 mod streams;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use import::read_record;
 pub use read_models::RowJson;
-pub use server::serve;
+pub use server::Server;
+pub use tls::{TlsError, TlsFiles};
 
-/// What the API shows and controls.
+/// What the API shows and controls, and who may use it.
 #[derive(Clone)]
 pub struct AppState {
+    pub access: Access,
     pub events: EventStore,
     /// Where appends go: it asks the conflict resolvers.
     pub conflicts: ConflictResolution,
@@ -55,8 +64,13 @@ pub struct AppState {
 /// Limits of the HTTP server. Every wait, queue and size has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Connections open at once; more wait to be accepted.
+    /// The certificate of https; without it the server speaks plain http.
+    pub tls: Option<TlsFiles>,
+    /// Connections open at once. For one more, the one that has been silent longest is closed; if
+    /// none is silent, it waits.
     pub max_connections: usize,
+    /// Subscriptions open at once; one more is refused.
+    pub max_subscriptions: usize,
     /// From a request's first byte, or a connection's start, to the end of its head.
     pub header_timeout: Duration,
     /// How long a connection may stay silent between two requests.
@@ -71,6 +85,9 @@ pub struct HttpOptions {
     pub max_head_bytes: usize,
     /// The largest request body.
     pub max_body_bytes: usize,
+    /// Bytes of the bodies of all requests and answers under way; at least one body of the largest
+    /// size finds room.
+    pub max_body_memory: usize,
     /// Requests that work on files at once; more wait.
     pub max_file_work: usize,
     /// Events in a page when the request names no limit.
@@ -93,7 +110,9 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
+            tls: None,
             max_connections: 1024,
+            max_subscriptions: 512,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
@@ -101,6 +120,7 @@ impl Default for HttpOptions {
             shutdown_timeout: Duration::from_secs(10),
             max_head_bytes: 64 << 10,
             max_body_bytes: 16 << 20,
+            max_body_memory: 256 << 20,
             max_file_work: 32,
             default_page_events: 100,
             max_page_events: 1000,

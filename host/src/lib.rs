@@ -21,6 +21,8 @@ pub mod projection;
 
 pub mod plugin;
 
+pub mod access;
+
 pub mod http;
 
 pub mod config;

@@ -22,7 +22,6 @@ mod crash;
 mod failures;
 mod hostile_plugins;
 mod hot_reload;
-mod limits;
 mod operations;
 mod projections;
 mod storage;

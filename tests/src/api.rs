@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Api {
     agent: ureq::Agent,
     server: String,
+    token: Option<String>,
 }
 
 /// What the daemon answered.
@@ -49,7 +50,14 @@ impl Api {
     /// `server` is an address like `http://127.0.0.1:7171`.
     pub fn new(server: &str) -> Self {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
-        Self { agent: config.into(), server: server.to_owned() }
+        Self { agent: config.into(), server: server.to_owned(), token: None }
+    }
+
+    /// Shows a token with every request.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
     }
 
     /// Sends a request, whose target is a path. Fails only when there is no answer at all.
@@ -120,6 +128,10 @@ impl Api {
     fn open(&self, mut request: Request<Vec<u8>>) -> Result<(u16, HeaderMap, ureq::Body), ureq::Error> {
         let url = format!("{}{}", self.server, request.uri());
         *request.uri_mut() = url.parse().expect("a path makes a valid address");
+        if let Some(token) = &self.token {
+            let authorization = format!("Bearer {token}").try_into().expect("a token is plain text");
+            request.headers_mut().insert("authorization", authorization);
+        }
         let response: Response<ureq::Body> = self.agent.run(request)?;
         let (parts, body) = response.into_parts();
         Ok((parts.status.as_u16(), parts.headers, body))

@@ -8,6 +8,7 @@
 //! | `chaos/` | does a daemon that is killed at any moment lose, double or mix anything? |
 //! | `hostile/` | is every hostile plugin stopped, with a reason, while the others go on? |
 //! | `fuzz/` | what breaks a promise about bytes of others? A package of its own, for `cargo fuzz` |
+//! | `http/` | does the API stand clients that are strange, hostile, slow or many, and let in only those it should? |
 //! | `conformance/` | do plugins in all languages give the rows of one plain fold? |
 //! | `flights/` | does a million real events give the figures that another program computes? |
 //! | `plugins/` | the plugins that `e2e/` drops in |

@@ -3,12 +3,15 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, BufReader};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::RequestBuilder;
 use ureq::http::Response;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// How long to try to reach the daemon.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -117,42 +120,64 @@ impl Answer {
 pub struct Client {
     agent: ureq::Agent,
     server: String,
+    /// The value of the header Authorization.
+    authorization: Option<String>,
 }
 
 impl Client {
-    /// `server` is an address like `http://127.0.0.1:7171`; without a scheme it means `http://`.
-    pub fn new(server: &str) -> Self {
+    /// `server` is an address like `http://127.0.0.1:7171`; without a scheme it means `http://`. `trusted` is a PEM file
+    /// with the certificates that https may lead to, in place of those that browsers trust.
+    ///
+    /// # Errors
+    /// When that file cannot be read or has no certificate.
+    pub fn new(server: &str, token: Option<String>, trusted: Option<&Path>) -> anyhow::Result<Self> {
+        let trusted = trusted.map_or(Ok(RootCerts::WebPki), certificates)?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_per_read(Some(SILENCE))
             .user_agent(concat!("lantern/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(trusted).build())
             .build();
         let server = server.trim_end_matches('/');
         let server = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-        Self { agent: config.into(), server }
+        let token = token.as_deref().map(str::trim);
+        let is_one = token.is_none_or(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+        anyhow::ensure!(
+            is_one,
+            "what --token or LANTERN_TOKEN gives is no token: it has a space or another odd character"
+        );
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        Ok(Self { agent: config.into(), server, authorization })
     }
 
     pub fn get(&self, target: &Target) -> Result<Answer, Failure> {
-        self.answered(self.agent.get(self.url(target)).call())
+        self.answered(self.with_token(self.agent.get(self.url(target))).call())
     }
 
     /// Continues a stream of server-sent events after the event of this id.
     pub fn get_events(&self, target: &Target, last_event_id: &str) -> Result<Answer, Failure> {
-        let request = self.agent.get(self.url(target)).header("accept", "text/event-stream");
+        let request = self.with_token(self.agent.get(self.url(target))).header("accept", "text/event-stream");
         self.answered(request.header("last-event-id", last_event_id).call())
     }
 
     pub fn delete(&self, target: &Target) -> Result<Answer, Failure> {
-        self.answered(self.agent.delete(self.url(target)).call())
+        self.answered(self.with_token(self.agent.delete(self.url(target))).call())
     }
 
     pub fn post(&self, target: &Target, content: Content<'_>) -> Result<Answer, Failure> {
-        let mut request = self.agent.post(self.url(target));
+        let mut request = self.with_token(self.agent.post(self.url(target)));
         for (name, value) in content.headers {
             request = request.header(*name, value);
         }
         self.answered(request.content_type(content.media_type).send(content.body))
+    }
+
+    fn with_token<Body>(&self, request: RequestBuilder<Body>) -> RequestBuilder<Body> {
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
     }
 
     fn url(&self, target: &Target) -> String {
@@ -167,6 +192,17 @@ impl Client {
         let body = response.body_mut().read_to_string().unwrap_or_default();
         Err(refused(response.status(), &body))
     }
+}
+
+fn certificates(file: &Path) -> anyhow::Result<RootCerts> {
+    let pem = std::fs::read(file).with_context(|| format!("cannot read the certificates in {}", file.display()))?;
+    let found = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let found: Vec<_> = found.collect();
+    anyhow::ensure!(!found.is_empty(), "there is no certificate in {}", file.display());
+    Ok(RootCerts::new_with_certs(&found))
 }
 
 /// What a request carries.
@@ -187,21 +223,28 @@ impl<'a> Content<'a> {
 }
 
 fn unreachable_daemon(server: &str, error: &ureq::Error) -> Failure {
+    const START: &str = "start one with `lantern serve`, or name another one with --server or LANTERN_SERVER";
+    const TRUST: &str = "name the certificate to trust with --ca-certificate or LANTERN_CA; a daemon without TLS has an address with http://";
+    let mut hint = START;
     let reason = match error {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             "nothing listens there".to_owned()
+        }
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            hint = TRUST;
+            format!("https is not possible with it ({error})")
+        }
+        ureq::Error::Protocol(_) => {
+            hint = "if it has a certificate, its address starts with https://";
+            "what answers there speaks no HTTP".to_owned()
         }
         ureq::Error::Io(error) => format!("the connection broke off ({error})"),
         ureq::Error::ConnectionFailed => "nothing listens there".to_owned(),
         ureq::Error::HostNotFound => "there is no such host".to_owned(),
         ureq::Error::Timeout(_) => "it did not answer in time".to_owned(),
-        ureq::Error::Tls(_) => "https needs a proxy in front; use http://".to_owned(),
         other => other.to_string(),
     };
-    Failure::new(
-        format!("no answer from a Lantern daemon at {server}: {reason}"),
-        "start one with `lantern serve`, or name another one with --server or LANTERN_SERVER",
-    )
+    Failure::new(format!("no answer from a Lantern daemon at {server}: {reason}"), hint)
 }
 
 fn refused(status: ureq::http::StatusCode, body: &str) -> Failure {
@@ -216,6 +259,7 @@ fn refused(status: ureq::http::StatusCode, body: &str) -> Failure {
 
 /// A hint that names a route, with the command for it.
 fn in_commands(hint: &str) -> String {
+    let hint = hint.replace("send the header Authorization: Bearer TOKEN", "give one with LANTERN_TOKEN or --token");
     let hint = hint.replace("GET /plugins", "`lantern plugin list`").replace("Expected-Version: ", "--expected ");
     let hint = hint.replace("GET /conflicts ", "`lantern conflict list` ");
     let hint = match hint.split_once("GET /conflicts/").and_then(|(before, rest)| Some((before, rest.split_once(' ')?)))
@@ -270,7 +314,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         drop(listener);
-        let failure = Client::new(&address).get(&Target::new(&["projections"])).err().expect("nothing listens");
+        let client = Client::new(&address, None, None).expect("no certificates are needed");
+        let failure = client.get(&Target::new(&["projections"])).err().expect("nothing listens");
         assert!(failure.message.contains(&address) && failure.message.contains("nothing listens"), "{failure}");
         assert!(failure.hint.expect("a hint").contains("lantern serve"));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,7 +15,7 @@ use crate::config::{self, Config};
 use crate::conflict::ResolutionOptions;
 use crate::daemon::{self, DaemonOptions};
 use crate::event_store::EventStoreOptions;
-use crate::http::HttpOptions;
+use crate::http::{HttpOptions, TlsFiles};
 use crate::plugin::{PluginOptions, WatchOptions};
 use crate::projection::{RunnerOptions, WorkerOptions};
 use crate::read_model::QueryOptions;
@@ -55,13 +56,15 @@ impl Serve {
             config::LogFormat::Json => LogFormat::Json,
         };
         telemetry::start_logging(log_format, &config.log.filter)?;
+        allow_files(config.http.max_connections as u64);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
         runtime.block_on(async {
             // Both before anything runs, so that no signal is missed.
             let stop = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+            let scheme = if config.http.tls_certificate.is_some() { "https" } else { "http" };
             let ready = move |address| {
-                let address = format!("http://{address}");
+                let address = format!("{scheme}://{address}");
                 // Nobody needs to read it.
                 let _ = match format {
                     Format::Person => output::print(format_args!("Lantern listens on {address}")),
@@ -83,6 +86,23 @@ impl Serve {
     }
 }
 
+/// Connections are open files. A process may raise how many it has, up to a limit that others set.
+fn allow_files(connections: u64) {
+    /// The log, read models, plugins and what is compiled.
+    const OTHERS: u64 = 512;
+    let allowed = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed.maximum, ..allowed }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current.filter(|files| *files < connections + OTHERS) {
+        tracing::warn!(
+            files,
+            connections,
+            "fewer files may be open than max_connections needs; raise the limit (ulimit -n)"
+        );
+    }
+}
+
 async fn asked_to_stop((mut interrupt, mut terminate): (Signal, Signal)) {
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -97,7 +117,8 @@ async fn asked_to_stop((mut interrupt, mut terminate): (Signal, Signal)) {
 
 /// What each part of the daemon needs to know.
 pub(super) fn options(config: Config) -> DaemonOptions {
-    let (data_dir, plugins_dir) = (config.daemon.data_dir.clone(), config.plugins_dir());
+    let (data_dir, plugins_dir, tokens_file) =
+        (config.daemon.data_dir.clone(), config.plugins_dir(), config.tokens_file());
     DaemonOptions {
         plugins: plugins(&config.plugins, data_dir.join("compiled")),
         watch: WatchOptions {
@@ -108,6 +129,9 @@ pub(super) fn options(config: Config) -> DaemonOptions {
         data_dir,
         plugins_dir,
         listen: config.http.listen,
+        tokens_file,
+        asks_for_tokens: config.http.tokens_file.is_some(),
+        open_without_tokens: config.http.open_without_tokens,
         event_store: events(&config.events),
         conflicts: conflicts(&config.conflicts),
         projections: projections(&config.projections),
@@ -122,6 +146,7 @@ fn events(config: &config::Events) -> EventStoreOptions {
         max_queued_appends: config.max_queued_appends,
         max_events_per_append: config.max_events_per_append,
         max_event_bytes: config.max_event_bytes,
+        max_json_depth: config.max_json_depth,
         max_page_bytes: config.max_page_bytes,
         cache_mib: config.cache_mib,
         max_idle_readers: config.max_idle_readers,
@@ -185,7 +210,9 @@ fn plugins(config: &config::Plugins, cache_dir: PathBuf) -> PluginOptions {
 
 fn http(config: config::Http, queries: &config::Queries) -> HttpOptions {
     HttpOptions {
+        tls: config.tls_certificate.zip(config.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
         max_connections: config.max_connections,
+        max_subscriptions: config.max_subscriptions,
         header_timeout: Duration::from_secs(config.header_timeout_seconds),
         idle_timeout: Duration::from_secs(config.idle_timeout_seconds),
         body_timeout: Duration::from_secs(config.body_timeout_seconds),
@@ -193,6 +220,7 @@ fn http(config: config::Http, queries: &config::Queries) -> HttpOptions {
         shutdown_timeout: Duration::from_secs(config.shutdown_timeout_seconds),
         max_head_bytes: config.max_head_bytes,
         max_body_bytes: config.max_body_bytes,
+        max_body_memory: config.max_body_memory_mib << 20,
         max_file_work: config.max_file_work,
         default_page_events: config.default_page_events,
         max_page_events: config.max_page_events,

@@ -24,8 +24,7 @@ pub(super) fn check_events<'a>(
         return invalid(None, format!("{count} events in one request; at most {limit} are allowed, so split it"));
     }
     for (index, event) in events.enumerate() {
-        check_event(event, options.max_event_bytes)
-            .map_err(|reason| AppendError::Invalid { event: Some(index), reason })?;
+        check_event(event, options).map_err(|reason| AppendError::Invalid { event: Some(index), reason })?;
     }
     Ok(())
 }
@@ -43,7 +42,7 @@ fn invalid(event: Option<usize>, reason: String) -> Result<(), AppendError> {
     Err(AppendError::Invalid { event, reason: Invalid(reason) })
 }
 
-fn check_event(event: &NewEvent, max_bytes: usize) -> Result<(), Invalid> {
+fn check_event(event: &NewEvent, options: &EventStoreOptions) -> Result<(), Invalid> {
     check_name("event type", &event.event_type)?;
     check_name("content type", &event.content_type)?;
     if event.schema_version == 0 {
@@ -53,27 +52,50 @@ fn check_event(event: &NewEvent, max_bytes: usize) -> Result<(), Invalid> {
         let Timestamp(time) = event.time;
         return Err(Invalid(format!("its time, {time} microseconds since 1970, is not in the years 1 to 9999")));
     }
-    let bytes = event.data.len() + event.metadata.len();
+    let (bytes, max_bytes) = (event.data.len() + event.metadata.len(), options.max_event_bytes);
     if bytes > max_bytes {
         return Err(Invalid(format!("its data and metadata have {bytes} bytes; at most {max_bytes} are allowed")));
     }
     if is_json(&event.content_type) {
         let text =
             std::str::from_utf8(&event.data).map_err(|error| Invalid(format!("its data is not UTF-8: {error}")))?;
-        check_json("data", text)?;
+        check_json("data", text, options.max_json_depth)?;
     }
-    check_json("metadata", &event.metadata)?;
+    check_json("metadata", &event.metadata, options.max_json_depth)?;
     if !event.metadata.trim_start().starts_with('{') {
         return Err(Invalid("its metadata is not a JSON object; write {} when there is none".into()));
     }
     Ok(())
 }
 
-fn check_json(what: &str, text: &str) -> Result<(), Invalid> {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Invalid(format!("its {what} is not JSON: {error}"))),
+fn check_json(what: &str, text: &str, max_depth: usize) -> Result<(), Invalid> {
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+        return Err(Invalid(format!("its {what} is not JSON: {error}")));
     }
+    let depth = depth(text);
+    if depth > max_depth {
+        return Err(Invalid(format!("its {what} is nested {depth} deep; at most {max_depth} are allowed")));
+    }
+    Ok(())
+}
+
+/// How deep lists and objects lie in each other in a sound JSON text.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    deepest
 }
 
 #[cfg(test)]
@@ -88,8 +110,15 @@ mod tests {
         checked.err().map(|error| error.to_string())
     }
 
+    fn nested(depth: usize) -> String {
+        "[".repeat(depth) + &"]".repeat(depth)
+    }
+
     #[test]
     fn a_sound_event_is_taken() {
+        assert_eq!(refusal(|event| event.data = nested(100).into()), None);
+        let in_text = format!("[\"\\\"{}\",{}]", "[".repeat(200), "[],".repeat(200) + "1");
+        assert_eq!(refusal(|event| event.data = in_text.into()), None);
         assert_eq!(refusal(|_| ()), None);
         assert_eq!(refusal(|event| event.data = b" [1, \"\xc3\xa9\"] ".to_vec()), None);
         let bytes = |event: &mut NewEvent| (event.content_type, event.data) = ("image/png".into(), vec![0xff, 0]);
@@ -99,7 +128,7 @@ mod tests {
     #[test]
     fn an_unsound_event_is_refused_with_its_place_and_the_reason() {
         type Change = fn(&mut NewEvent);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 11] = [
             (|event| event.event_type.clear(), "event type is empty"),
             (|event| event.content_type = "a\nb".into(), "control character"),
             (|event| event.schema_version = 0, "schema version is 0"),
@@ -112,6 +141,8 @@ mod tests {
             ),
             (|event| event.metadata = "[]".into(), "not a JSON object"),
             (|event| event.data = vec![b'1'; 2 << 20], "at most 1048576"),
+            (|event| event.data = nested(101).into(), "data is nested 101 deep; at most 100"),
+            (|event| event.metadata = format!("{{\"a\":{}}}", nested(100_000)), "metadata is nested 100001 deep"),
         ];
         for (change, expected) in cases {
             let message = refusal(change).expect(expected);

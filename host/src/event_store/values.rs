@@ -16,6 +16,8 @@ pub struct EventStoreOptions {
     pub max_events_per_append: usize,
     /// Bytes of data and metadata of one event; a larger one is refused.
     pub max_event_bytes: usize,
+    /// How deep lists and objects may lie in each other in data and metadata.
+    pub max_json_depth: usize,
     /// Bytes of events after which a page of a stream ends.
     pub max_page_bytes: usize,
     /// MiB of the file that the writer keeps in memory.
@@ -42,6 +44,7 @@ impl Default for EventStoreOptions {
             max_queued_appends: 1024,
             max_events_per_append: 1000,
             max_event_bytes: 1 << 20,
+            max_json_depth: 100,
             max_page_bytes: 16 << 20,
             cache_mib: 64,
             max_idle_readers: 4,

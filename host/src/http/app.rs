@@ -3,8 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
+use super::memory::BodyMemory;
 use super::metrics::Requests;
 use super::problem::Problem;
 use super::{AppState, HttpOptions};
@@ -18,6 +19,10 @@ pub(super) struct App {
     pub options: HttpOptions,
     pub queries: QueryPool,
     pub requests: Requests,
+    pub body_memory: BodyMemory,
+    pub subscriptions: Arc<Semaphore>,
+    /// Wakes the connection that has been silent longest, to make room for another.
+    pub crowded: Notify,
     file_work: Arc<Semaphore>,
     readers: Mutex<Vec<LogReader>>,
     stopping: watch::Sender<bool>,
@@ -29,6 +34,9 @@ impl App {
             state,
             queries: QueryPool::new(options.query.clone()),
             requests: Requests::default(),
+            body_memory: BodyMemory::new(options.max_body_memory.max(options.max_body_bytes)),
+            subscriptions: Arc::new(Semaphore::new(options.max_subscriptions)),
+            crowded: Notify::new(),
             file_work: Arc::new(Semaphore::new(options.max_file_work)),
             readers: Mutex::default(),
             stopping: watch::Sender::new(false),

@@ -317,8 +317,11 @@ mod tests {
         ] {
             headers.insert(name, value.parse().expect("a header"));
         }
-        let payload =
-            |bytes: &'static [u8], media_type: &str| Payload { bytes: bytes.into(), media_type: media_type.into() };
+        let payload = |bytes: &'static [u8], media_type: &str| Payload {
+            bytes: bytes.into(),
+            media_type: media_type.into(),
+            memory: Default::default(),
+        };
         let (_, event) =
             binary(&headers, &payload(b"[1]", "application/json")).and_then(CloudEvent::place).expect("an event");
         assert_eq!((event.content_type.as_str(), event.metadata.as_str()), (JSON, "{\"source\":\"/sé\"}"));

@@ -3,6 +3,7 @@
 use axum::http::HeaderMap;
 
 use super::cloud_events::events_of;
+use super::memory::Taken;
 use super::payload::Payload;
 use crate::event::{check_name, is_json};
 
@@ -20,7 +21,7 @@ pub fn cloud_events(bytes: &[u8]) {
             headers.insert(name, value);
         }
     }
-    let payload = Payload { bytes: body.to_vec().into(), media_type };
+    let payload = Payload { bytes: body.to_vec().into(), media_type, memory: Taken::default() };
     for (_, event) in events_of(&headers, &payload).into_iter().flatten() {
         check_name("type", &event.event_type).expect("a type is a name");
         assert!(event.schema_version >= 1);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
@@ -18,7 +18,12 @@ use super::problem::Problem;
 
 pub(super) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     match check(request.uri(), request.headers(), &app.options.allowed_hosts) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => {
+            let mut response = next.run(request).await;
+            // A browser takes an answer for what it says it is, whatever stands in an event.
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            response
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -36,15 +41,22 @@ fn check(target: &Uri, headers: &HeaderMap, allowed: &[String]) -> Result<(), Pr
     if !is_allowed(host.host(), allowed) {
         return Err(host_refused(host.host()));
     }
+    let says = |name, value| headers.get(name).is_some_and(|found| found == value);
     match headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) {
-        Some(origin) if origin != format!("http://{host}") && origin != format!("https://{host}") => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "cross_origin",
-            format!("the request comes from a page of {origin:?}"),
-        )
-        .hint("pages of other sites may not use this daemon; put both behind one host name")),
+        Some(origin) if origin != format!("http://{host}") && origin != format!("https://{host}") => {
+            Err(cross_origin(&format!("a page of {origin:?}")))
+        }
+        // Images and scripts of a page come without an origin; a person who follows a link may come from anywhere.
+        None if says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate") => {
+            Err(cross_origin("a page of another site"))
+        }
         _ => Ok(()),
     }
+}
+
+fn cross_origin(from: &str) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "cross_origin", format!("the request comes from {from}"))
+        .hint("pages of other sites may not use this daemon; put both behind one host name")
 }
 
 fn is_allowed(host: &str, allowed: &[String]) -> bool {
@@ -94,5 +106,17 @@ mod tests {
         for origin in ["https://evil.example", "http://localhost:3000", "null", ""] {
             assert_eq!(checked("localhost:7600", Some(origin)), Err("cross_origin"), "{origin}");
         }
+        let fetched = |site, mode| {
+            let headers = [("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+            let headers = headers.map(|(name, value)| (name.parse().expect("a name"), HeaderValue::from_static(value)));
+            check(
+                &Uri::from_static("/x"),
+                &headers.into_iter().chain([(HOST, HeaderValue::from_static("localhost"))]).collect(),
+                &[],
+            )
+            .is_ok()
+        };
+        assert!(!fetched("cross-site", "no-cors"), "an image of another site");
+        assert!(fetched("cross-site", "navigate") && fetched("same-origin", "cors") && fetched("none", "navigate"));
     }
 }

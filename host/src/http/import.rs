@@ -47,7 +47,8 @@ pub(super) async fn import(State(app): State<Arc<App>>, payload: Payload) -> Res
         let hint = "send one JSON object on each line, with the header Content-Type: application/x-ndjson";
         return Err(unsupported(&payload.media_type, hint));
     }
-    let records = app.blocking(move |_| records(&payload.bytes)).await?;
+    let Payload { bytes, memory: _memory, .. } = payload;
+    let records = app.blocking(move |_| records(&bytes)).await?;
     let (lines, events): (Vec<_>, Vec<_>) = records.into_iter().unzip();
     match app.state.events.import_async(events).await {
         Ok(imported) => Ok(Json(imported.into())),

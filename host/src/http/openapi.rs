@@ -9,6 +9,10 @@ use serde_json::{Map, Value, json};
 use super::parameters::{Parameter, ParameterSchema};
 use super::problem;
 use super::routes::{Route, routes};
+use crate::access::Scope;
+
+/// What the document calls the way to show who one is.
+const TOKEN: &str = "token";
 
 /// What the document says of one method of one path, besides both.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,7 @@ impl Operation {
         }
     }
 
-    fn to_json(self, path: &str) -> Value {
+    fn to_json(self, path: &str, scope: Option<Scope>) -> Value {
         let mut parameters: Vec<Value> = path_parameters(path).map(path_parameter).collect();
         parameters.extend(self.query.iter().map(|parameter| described(parameter, "query")));
         parameters.extend(self.headers.iter().map(|parameter| described(parameter, "header")));
@@ -63,7 +67,8 @@ impl Operation {
             "operationId": self.id,
             "summary": self.summary,
             "parameters": parameters,
-            "responses": self.responses(),
+            "responses": self.responses(scope),
+            "security": scope.iter().map(|scope| json!({TOKEN: [scope.as_str()]})).collect::<Vec<_>>(),
         });
         if !self.body.is_empty() {
             let ways =
@@ -73,13 +78,15 @@ impl Operation {
         operation
     }
 
-    fn responses(self) -> Value {
+    fn responses(self, scope: Option<Scope>) -> Value {
         let answers = self.answers.iter().map(|(status, schema)| {
             let content = json!({self.answer_type: {"schema": reference(schema)}});
             (status.to_string(), json!({"description": "Done", "content": content}))
         });
         // Every route can meet a foreign host name, an unknown parameter or a fault of the machine.
-        let problems = self.problems.iter().map(u16::to_string).chain(["default".to_owned()]).map(|status| {
+        let of_tokens = scope.map_or(&[][..], |_| &[401, 403]);
+        let problems = self.problems.iter().chain(of_tokens).map(u16::to_string);
+        let problems = problems.chain(["default".to_owned()]).map(|status| {
             let content = json!({problem::MEDIA_TYPE: {"schema": reference("Problem")}});
             (status, json!({"description": "A problem; its code says which", "content": content}))
         });
@@ -117,8 +124,8 @@ pub(super) async fn show() -> Json<Value> {
 
 fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for Route { method, path, operation, .. } in routes() {
-        paths.entry(path).or_default().insert(method.as_str().to_lowercase(), operation.to_json(path));
+    for Route { method, path, scope, operation, .. } in routes() {
+        paths.entry(path).or_default().insert(method.as_str().to_lowercase(), operation.to_json(path, scope));
     }
     json!({
         "openapi": "3.1.0",
@@ -128,7 +135,15 @@ fn document() -> Value {
             "description": "An event store, projections in WebAssembly, and their read models.",
         },
         "paths": paths,
-        "components": {"schemas": schemas()},
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {TOKEN: {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "A token that `lantern token create` made. The scopes are read, append and admin, which includes both. \
+                    A daemon on a loopback address without a tokens file asks for none.",
+            }},
+        },
     })
 }
 

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::{HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -27,11 +27,12 @@ pub(super) struct Problem {
     pub detail: String,
     hint: Option<String>,
     facts: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Display) -> Self {
-        Self { status, code, detail: detail.to_string(), hint: None, facts: Map::new() }
+        Self { status, code, detail: detail.to_string(), hint: None, facts: Map::new(), headers: Vec::new() }
     }
 
     /// A request that cannot be understood.
@@ -70,6 +71,12 @@ impl Problem {
         self
     }
 
+    /// A header of the answer; one that HTTP does not allow is left out.
+    pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        self.headers.extend(value.try_into().ok().map(|value| (name, value)));
+        self
+    }
+
     pub fn to_json(&self) -> Value {
         let mut document = json!({
             "type": format!("urn:lantern:problem:{}", self.code),
@@ -102,6 +109,7 @@ impl IntoResponse for Problem {
         }
         let mut response = (self.status, Json(self.to_json())).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response.headers_mut().extend(self.headers);
         response
     }
 }

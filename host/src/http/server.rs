@@ -1,200 +1,183 @@
 //! The accept loop: how many connections there are, how long each may take, and how they end.
 //!
 //! hyper has limits for the size of a request's head and for the time between two of them; the rest
-//! of the limits that keep slow and silent peers from holding the server are here.
+//! of the limits that keep slow and silent peers from holding the server are here and in `socket`.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::app::App;
 use super::routes::router;
+use super::socket::{Pace, TimedSocket, Turn};
+use super::tls::{TlsError, acceptor};
 use super::{AppState, HttpOptions};
 
 /// After the machine refused a connection, for example for want of file descriptors.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is over, then lets open requests end within
-/// [`HttpOptions::shutdown_timeout`]. Subscriptions end at once.
-///
-/// # Errors
-/// When the listener has no address.
-pub async fn serve(
-    listener: TcpListener,
-    state: AppState,
-    options: HttpOptions,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    let app = App::new(state, options);
-    let router = router(Arc::clone(&app));
-    let slots = Arc::new(Semaphore::new(app.options.max_connections));
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        while connections.try_join_next().is_some() {}
-        let slot = tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot,
-            () = &mut shutdown => break,
+/// The HTTP API, ready to take connections.
+#[derive(Clone)]
+pub struct Server {
+    app: Arc<App>,
+    router: Router,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Server {
+    /// # Errors
+    /// When the certificate or its key cannot be used.
+    pub fn new(state: AppState, options: HttpOptions) -> Result<Self, TlsError> {
+        let tls = options.tls.as_ref().map(acceptor).transpose()?;
+        let app = App::new(state, options);
+        Ok(Self { router: router(Arc::clone(&app)), app, tls })
+    }
+
+    /// Serves until `shutdown` is over, then lets open requests end within
+    /// [`HttpOptions::shutdown_timeout`]. Subscriptions end at once.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        tracing::info!(address = %listener.local_addr()?, tls = self.tls.is_some(), "listening");
+        let app = Arc::clone(&self.app);
+        let slots = Arc::new(Semaphore::new(app.options.max_connections));
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            while connections.try_join_next().is_some() {}
+            let socket = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => socket,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection was not accepted");
+                        sleep(PAUSE_AFTER_REFUSAL).await;
+                        continue;
+                    }
+                },
+                () = &mut shutdown => break,
+            };
+            if slots.available_permits() == 0 {
+                app.crowded.notify_one();
+            }
+            let slot = tokio::select! {
+                slot = Arc::clone(&slots).acquire_owned() => slot,
+                () = &mut shutdown => break,
+            };
+            let connection = self.clone().connection(socket);
+            connections.spawn(async move {
+                connection.await;
+                drop(slot);
+            });
+        }
+        drop(listener);
+        app.stop();
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(app.options.shutdown_timeout, all_ended).await.is_err() {
+            tracing::warn!(connections = connections.len(), "closing connections that are still open");
+        }
+        Ok(())
+    }
+
+    async fn connection(self, socket: TcpStream) {
+        // Answers are small and written whole; there is nothing to wait for.
+        let _ = socket.set_nodelay(true);
+        let pace = Arc::new(Pace::default());
+        let socket = TimedSocket::new(socket, Arc::clone(&pace), &self.app.options);
+        let Some(tls) = &self.tls else { return self.requests(socket, &pace).await };
+        let greeted = tokio::select! {
+            biased;
+            greeted = tls.accept(socket) => greeted,
+            () = self.app.stopped() => return,
+            () = chosen_to_go(&self.app, &pace) => return,
         };
-        let socket = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
-                    sleep(PAUSE_AFTER_REFUSAL).await;
-                    continue;
-                }
-            },
-            () = &mut shutdown => break,
-        };
-        let connection = connection(socket, router.clone(), Arc::clone(&app));
-        connections.spawn(async move {
-            connection.await;
-            drop(slot);
+        match greeted {
+            Ok(socket) => self.requests(socket, &pace).await,
+            Err(error) => tracing::debug!(%error, "a connection did not come to https"),
+        }
+    }
+
+    async fn requests(&self, socket: impl AsyncRead + AsyncWrite + Unpin, pace: &Arc<Pace>) {
+        let options = &self.app.options;
+        let service = service_fn(|request: Request<Incoming>| {
+            let turn = pace.turn();
+            let answer = self.router.clone().oneshot(request.map(Body::new));
+            async { answer.await.map(|answer| answer.map(|body| Answer { body, _turn: turn })) }
         });
-    }
-    drop(listener);
-    app.stop();
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if timeout(app.options.shutdown_timeout, all_ended).await.is_err() {
-        tracing::warn!(connections = connections.len(), "closing connections that are still open");
-    }
-    Ok(())
-}
-
-async fn connection(socket: TcpStream, router: Router, app: Arc<App>) {
-    let options = &app.options;
-    // Answers are small and written whole; there is nothing to wait for.
-    let _ = socket.set_nodelay(true);
-    let turns = Arc::new(AtomicUsize::new(0));
-    let socket = TimedSocket {
-        socket,
-        turns: Arc::clone(&turns),
-        header_timeout: options.header_timeout,
-        write_timeout: options.write_timeout,
-        head: Some((0, Box::pin(sleep(options.header_timeout)))),
-        write: None,
-    };
-    let service = service_fn(|request: Request<Incoming>| {
-        turns.fetch_add(1, Ordering::Relaxed);
-        let answer = router.clone().oneshot(request.map(Body::new));
-        let turns = Arc::clone(&turns);
-        async move {
-            let answer = answer.await;
-            turns.fetch_add(1, Ordering::Relaxed);
-            answer
-        }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(options.max_head_bytes);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = app.stopped() => {
-            if turns.load(Ordering::Relaxed) == 0 {
-                return;
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(options.idle_timeout).max_buf_size(options.max_head_bytes);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service));
+        // The connection comes first: what it has just done decides whether it is silent.
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = self.app.stopped() => {
+                if pace.had_no_turn() {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            () = chosen_to_go(&self.app, pace) => return,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
     }
 }
 
-/// A socket whose peer has to keep up.
-///
-/// hyper allows the same time for the silence between two requests and for a request's head; here the
-/// head gets a limit of its own, from its first byte on.
-struct TimedSocket {
-    socket: TcpStream,
-    /// Counts the start and the end of every request's handling: even while a head is awaited.
-    turns: Arc<AtomicUsize>,
-    header_timeout: Duration,
-    write_timeout: Duration,
-    /// When the head that began in this turn has to be complete.
-    head: Option<(usize, Pin<Box<Sleep>>)>,
-    /// When the write that waits for the peer has to go on.
-    write: Option<Pin<Box<Sleep>>>,
-}
-
-impl TimedSocket {
-    fn timed_write<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if let Poll::Ready(written) = write(Pin::new(&mut self.socket), cx) {
-            self.write = None;
-            return Poll::Ready(written);
+/// Ends when the server needs room and no other connection has been silent for longer. Those who wait
+/// are woken in the order in which they came.
+async fn chosen_to_go(app: &App, pace: &Pace) {
+    let mut chosen = None;
+    poll_fn(|cx| {
+        if !pace.is_silent() {
+            chosen = None;
+            return Poll::Pending;
         }
-        let limit = self.write.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
-        ready!(limit.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no more of the answer")))
-    }
+        chosen.get_or_insert_with(|| Box::pin(app.crowded.notified())).as_mut().poll(cx)
+    })
+    .await
 }
 
-impl AsyncRead for TimedSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let turn = this.turns.load(Ordering::Relaxed);
-        this.head.take_if(|(began, _)| *began != turn);
-        let filled = buffer.filled().len();
-        if let Poll::Ready(read) = Pin::new(&mut this.socket).poll_read(cx, buffer) {
-            if turn.is_multiple_of(2) && this.head.is_none() && buffer.filled().len() > filled {
-                this.head = Some((turn, Box::pin(sleep(this.header_timeout))));
-            }
-            return Poll::Ready(read);
-        }
-        let Some((_, limit)) = &mut this.head else { return Poll::Pending };
-        ready!(limit.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request's head did not arrive in time")))
-    }
+/// The body of an answer, whose turn lasts until it is handed over.
+struct Answer {
+    body: Body,
+    _turn: Turn,
 }
 
-impl AsyncWrite for TimedSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.timed_write(cx, |socket, cx| socket.poll_write(cx, bytes))
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.timed_write(cx, |socket, cx| socket.poll_write_vectored(cx, slices))
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -216,7 +199,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(50);
 
-    struct Server {
+    struct Running {
         address: SocketAddr,
         stop: oneshot::Sender<()>,
         served: JoinHandle<io::Result<()>>,
@@ -235,17 +218,18 @@ mod tests {
         }
     }
 
-    async fn start(options: HttpOptions) -> Server {
+    async fn start(options: HttpOptions) -> Running {
         let folder = tempfile::tempdir().expect("a folder");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
-        let served = tokio::spawn(serve(listener, state(folder.path(), &Registry::default()), options, shutdown));
-        Server { address, stop, served, _folder: folder }
+        let server =
+            Server::new(state(folder.path(), &Registry::default()), options).expect("no certificate is needed");
+        Running { address, stop, served: tokio::spawn(server.serve(listener, shutdown)), _folder: folder }
     }
 
-    impl Server {
+    impl Running {
         async fn send(&self, text: &str) -> TcpStream {
             let mut socket = TcpStream::connect(self.address).await.expect("connects");
             socket.write_all(text.as_bytes()).await.expect("sends");
@@ -341,14 +325,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_over_the_cap_wait_for_a_place() {
+    async fn connections_over_the_cap_wait_for_those_at_work_and_take_the_place_of_a_silent_one() {
         let server = start(HttpOptions { max_connections: 1, ..patient() }).await;
-        let mut first = server.send(GET).await;
+        let mut first = server.send("GET /events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         head(&mut first).await;
         let mut second = server.send(GET).await;
         assert!(timeout(SHORT, second.read_u8()).await.is_err(), "the second was answered beside the first");
         drop(first);
-        assert!(head(&mut second).await.starts_with("HTTP/1.1 200"));
+        assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
+        let mut third = server.send(GET).await;
+        assert!(head(&mut third).await.starts_with("HTTP/1.1 200"));
+        assert_eq!(rest(second).await, "");
     }
 
     #[tokio::test]

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::{self, Stream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::app::App;
@@ -27,7 +28,7 @@ pub(super) const SUBSCRIBE: Operation = Operation {
     ],
     headers: &[Parameter::integer(LAST_EVENT_ID, "Goes on after this position; wins over after.")],
     answer_type: "text/event-stream",
-    problems: &[400],
+    problems: &[400, 503],
     ..Operation::new("subscribe", "Follow the log by server-sent events", &[(200, "Text")])
 };
 
@@ -43,6 +44,8 @@ struct Subscription {
     page: std::vec::IntoIter<Event>,
     heads: watch::Receiver<Position>,
     next_heartbeat: Instant,
+    /// Its place among those that there may be at once.
+    _place: OwnedSemaphorePermit,
 }
 
 pub(super) async fn subscribe(
@@ -58,12 +61,19 @@ pub(super) async fn subscribe(
     if after > head {
         return Err(Problem::beyond_head(after, head));
     }
+    let _place = Arc::clone(&app.subscriptions).try_acquire_owned().map_err(|_| {
+        let detail = format!("there are {} subscriptions already", app.options.max_subscriptions);
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscriptions", detail)
+            .hint("come again later, or read the log page by page with GET /events?after=POSITION")
+            .header(RETRY_AFTER, "10")
+    })?;
     let subscription = Subscription {
         interests: interests(&pairs).into(),
         position: after,
         page: Vec::new().into_iter(),
         heads: app.state.events.head_changes(),
         next_heartbeat: Instant::now() + app.options.heartbeat,
+        _place,
         app,
     };
     Ok(Sse::new(stream::unfold(subscription, Subscription::next)))

@@ -10,8 +10,8 @@ use super::code::{Code, GuestWorld};
 use super::description::{check_categories, check_plugin_name};
 use super::error::Problem;
 use super::guest::{Guest, State};
-use super::log::printable;
 use super::guest_events::{into_guest, proposed_by_guest, proposed_into_guest};
+use super::log::printable;
 use crate::code::{CallFailure, ComponentDigest, PluginCode, PluginName};
 use crate::conflict::{Conflict, ConflictResolver, ConflictResolverCode, Resolution, ResolverDescription};
 

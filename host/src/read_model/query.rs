@@ -13,10 +13,13 @@ use super::{Column, Row, Value};
 use crate::event::Position;
 use crate::sqlite;
 
+mod authorizer;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 mod grammar;
 mod literal;
+#[cfg(test)]
+mod properties;
 pub use grammar::Query;
 
 /// Limits of queries.
@@ -125,8 +128,11 @@ impl QueryPool {
             return Ok(idle.swap_remove(index));
         }
         drop(idle);
-        let connection =
-            sqlite::open_read_only(path).map_err(|source| QueryError::Sqlite { path: path.to_owned(), source })?;
+        let opened = sqlite::open_read_only(path).and_then(|mut connection| {
+            authorizer::allow_reads_only(&mut connection)?;
+            Ok(connection)
+        });
+        let connection = opened.map_err(|source| QueryError::Sqlite { path: path.to_owned(), source })?;
         Ok(Reader { path: path.to_owned(), file, connection })
     }
 

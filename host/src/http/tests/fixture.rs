@@ -1,6 +1,6 @@
 //! A daemon's parts in a folder of their own, and requests to their router.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::RwLock;
 use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::catalog::Plugins;
 use crate::code::{ComponentDigest, Registry};
 use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
@@ -32,7 +33,7 @@ pub(in crate::http) struct Api {
     /// While a test holds it for writing, the projection `counting` gets nowhere.
     pub gate: Arc<RwLock<()>>,
     router: Router,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(in crate::http) struct Answer {
@@ -67,7 +68,12 @@ impl Api {
         let code = Arc::new(Counting::new(Arc::clone(&gate)));
         state.projections.install("counting.wasm", code).expect("installs");
         let app = App::new(state.clone(), options);
-        Self { state, resolvers, router: router(Arc::clone(&app)), app, gate, _folder: folder }
+        Self { state, resolvers, router: router(Arc::clone(&app)), app, gate, folder }
+    }
+
+    /// Where tokens are looked for; there is no such file at first.
+    pub fn tokens_file(&self) -> PathBuf {
+        self.folder.path().join("tokens")
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response {
@@ -130,7 +136,8 @@ pub(in crate::http) fn state(folder: &Path, resolvers: &Registry<dyn ConflictRes
     let projections = Projections::open(events.clone(), folder, WorkerOptions::default(), load_code).expect("opens");
     let limits = ResolutionOptions { max_unseen_events: 20, ..ResolutionOptions::default() };
     let conflicts = ConflictResolution::new(events.clone(), resolvers.clone(), limits);
-    AppState { events, conflicts, projections, plugins: Plugins::default() }
+    let access = Access::open(&folder.join("tokens"), false).expect("there is no such file");
+    AppState { access, events, conflicts, projections, plugins: Plugins::default() }
 }
 
 /// Counts the events of each stream; an event of type `Poison` it refuses.

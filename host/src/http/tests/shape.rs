@@ -11,7 +11,7 @@ use crate::catalog::{PluginRecord, PluginState};
 use crate::event::Timestamp;
 use crate::http::routes::routes;
 
-fn filled_in(path: &str) -> String {
+pub(super) fn filled_in(path: &str) -> String {
     path.replace("{stream}", "order-1")
         .replace("{name}", "counting")
         .replace("{table}", "streams")

@@ -9,6 +9,10 @@ use crate::read_model::{Column, ColumnType, Table, Value};
 
 /// The most filters in one query.
 const MAX_FILTERS: usize = 100;
+/// The most values in all its filters together.
+const MAX_VALUES: usize = 10_000;
+/// The longest pattern, in bytes: SQLite matches one row without looking at the clock.
+const MAX_PATTERN_BYTES: usize = 1000;
 
 /// A query that fits its table.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +113,12 @@ impl Draft<'_> {
                 if column.column_type != ColumnType::Text {
                     return Err(format!("like is for text, and the column holds {}", kind(&column)));
                 }
+                if value.len() > MAX_PATTERN_BYTES {
+                    return Err(format!(
+                        "the pattern has {} bytes; at most {MAX_PATTERN_BYTES} are allowed",
+                        value.len()
+                    ));
+                }
                 self.values.push(Value::Text(glob(value)));
                 format!("{place} GLOB ?")
             }
@@ -118,6 +128,9 @@ impl Draft<'_> {
                 format!("{place} {sign} ?")
             }
         };
+        if self.values.len() > MAX_VALUES {
+            return Err(format!("brings the query to more than {MAX_VALUES} values"));
+        }
         self.filters.push(filter);
         Ok(())
     }
@@ -257,6 +270,10 @@ mod tests {
         assert!(refusal("nope", "eq.1").contains("it has id, total, paid"));
         assert!(refusal("total", "eq.ten").contains("an integer"));
         assert!(refusal("total", "like.1*").contains("like is for text"));
+        assert!(refusal("id", &format!("like.{}", "*a".repeat(501))).contains("at most 1000"));
+        let list = format!("in.({}1)", "1,".repeat(999));
+        let error = parse(&vec![("total", list.as_str()); 11]).expect_err("was taken").to_string();
+        assert!(error.contains("more than 10000 values"), "{error}");
         assert!(refusal("total", "5").contains("eq.5"));
         assert!(refusal("total", "between.5").contains("\"between\" is no operator"));
         assert!(refusal("paid", "is.maybe").contains("true or false"));

@@ -1,32 +1,13 @@
 //! Clients that are slow, silent, too many or too large.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use lantern_tests::{TestHost, eventually};
 use serde_json::json;
 use ureq::http::Request;
 
-fn connect(host: &TestHost) -> TcpStream {
-    let address = host.server().trim_start_matches("http://");
-    let socket = TcpStream::connect(address).expect("the daemon accepts connections");
-    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out can be set");
-    socket
-}
-
-/// Everything that comes until the daemon closes the connection.
-fn rest(socket: &mut TcpStream) -> String {
-    let mut text = Vec::new();
-    match socket.read_to_end(&mut text) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("the daemon keeps the connection: {error}"),
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-const ALIVE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+use crate::sockets::{ALIVE, connect, rest};
 
 #[test]
 fn a_body_that_is_too_large_is_refused_and_nothing_of_it_appended() {
@@ -79,11 +60,30 @@ fn a_request_whose_body_does_not_come_is_answered_all_the_same() {
 }
 
 #[test]
-fn connections_over_the_limit_wait_until_one_ends() {
+fn the_connection_that_has_been_silent_longest_makes_room_for_another() {
     let host = TestHost::with_settings("[http]\nmax_connections = 2\n");
-    let mut held: Vec<_> = (0..2).map(|_| connect(&host)).collect();
-    for socket in &mut held {
+    let mut held: Vec<_> = (0..3)
+        .map(|_| {
+            let mut socket = connect(&host);
+            socket.write_all(ALIVE).expect("sent");
+            socket.read_exact(&mut [0; 12]).expect("an answer");
+            socket
+        })
+        .collect();
+    let mut closed = held.remove(0);
+    rest(&mut closed);
+    for mut socket in held {
         socket.write_all(ALIVE).expect("sent");
+        socket.read_exact(&mut [0; 12]).expect("the others are served on");
+    }
+}
+
+#[test]
+fn connections_over_the_limit_wait_while_all_others_are_at_work() {
+    let host = TestHost::with_settings("[http]\nmax_connections = 2\n");
+    let mut subscribed: Vec<_> = (0..2).map(|_| connect(&host)).collect();
+    for socket in &mut subscribed {
+        socket.write_all(b"GET /events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
         socket.read_exact(&mut [0; 12]).expect("an answer");
     }
     let mut third = connect(&host);
@@ -91,8 +91,27 @@ fn connections_over_the_limit_wait_until_one_ends() {
     third.write_all(ALIVE).expect("sent");
     let unanswered = third.read_exact(&mut [0; 12]).expect_err("no answer yet");
     assert!(matches!(unanswered.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{unanswered}");
-    held.pop();
+    subscribed.pop();
     eventually("the third is answered", || third.read_exact(&mut [0; 12]).is_ok().then_some(()));
+}
+
+#[test]
+fn subscriptions_over_the_limit_are_refused_and_leave_room_for_others() {
+    let host = TestHost::with_settings("[http]\nmax_subscriptions = 1\n");
+    let mut subscribed = connect(&host);
+    subscribed.write_all(b"GET /events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+    subscribed.read_exact(&mut [0; 12]).expect("an answer");
+    let refused = host.api().get("/events/subscribe");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.expect(503)["code"], "too_many_subscriptions");
+    drop(subscribed);
+    eventually("its place is free again", || {
+        let mut next = connect(&host);
+        next.write_all(b"GET /events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+        let mut answer = [0; 12];
+        next.read_exact(&mut answer).expect("an answer");
+        answer.ends_with(b"200").then_some(())
+    });
 }
 
 #[test]
