@@ -15,6 +15,7 @@ use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
+use crate::upcast::{UpcastLimits, UpcasterRegistry};
 
 mod components;
 mod kinds;
@@ -37,6 +38,7 @@ pub struct DaemonOptions {
     pub event_store: EventStoreOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
+    pub upcasting: UpcastLimits,
     pub watch: WatchOptions,
     pub http: HttpOptions,
 }
@@ -76,7 +78,7 @@ pub async fn run(
     let kinds = Kinds {
         projections: projections.clone(),
         conflict_resolvers: Registry::default(),
-        upcasters: Registry::default(),
+        upcasters: UpcasterRegistry::new(options.upcasting),
         aggregates: Registry::default(),
     };
     let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
