@@ -64,6 +64,21 @@ pub struct CodeIdentity {
     pub digest: ComponentDigest,
 }
 
+impl fmt::Display for CodeIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.digest)
+    }
+}
+
+impl FromStr for CodeIdentity {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (name, digest) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(Self { name: name.parse()?, digest: ComponentDigest(digest.to_owned()) })
+    }
+}
+
 /// Why a call of plugin code gave no answer. The instance is then of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {

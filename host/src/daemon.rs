@@ -22,7 +22,7 @@ mod kinds;
 mod optimiser;
 mod plugins;
 
-use components::Components;
+use components::{Components, CopiedCode};
 use kinds::Kinds;
 use plugins::PluginLoop;
 
@@ -60,13 +60,7 @@ pub async fn run(
     let events = EventStore::open(&options.data_dir.join("events.db"), options.event_store)?;
     let host = PluginHost::new(options.plugins)?;
     let components = Arc::new(Components::open(&options.data_dir.join("components"))?);
-    let load_code = {
-        let (host, components) = (host.clone(), Arc::clone(&components));
-        Box::new(move |digest: &_| {
-            let code = components.load(&host, digest)?;
-            code.projection().ok_or_else(|| "the copy of its code is no projection".to_owned())
-        })
-    };
+    let load_code = Box::new(CopiedCode { components: Arc::clone(&components), host: host.clone() });
     let projections = Projections::open(events.clone(), &options.data_dir, options.projections, load_code)?;
     components.keep_only(&projections.digests())?;
 

@@ -6,8 +6,12 @@ use crate::code::{CallFailure, PluginCode, PluginName};
 use crate::event::{EventBatch, EventRef};
 
 mod chain;
+#[cfg(test)]
+pub(crate) mod plain;
 mod registry;
 mod rounds;
+#[cfg(test)]
+mod tests;
 
 pub use chain::{Circle, UpcastFailure, UpcastLimits, Upcasters};
 pub use registry::{NotInstalled, UpcasterRegistry};

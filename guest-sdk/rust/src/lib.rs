@@ -1,8 +1,9 @@
-//! Write a Lantern projection in Rust.
+//! Write a Lantern plugin in Rust: a projection, or an upcaster.
 //!
 //! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
 //! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `README.md` shows a
-//! whole one, and how to build, test and run it.
+//! whole one, and how to build, test and run it. An upcaster is one type that implements [`Upcaster`] and one
+//! [`export_upcaster!`].
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
 //! handing them over. It does no input or output of its own: a plugin sees nothing but its events
@@ -20,12 +21,15 @@ mod read_model;
 mod same;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod upcaster;
 
 pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
 pub use projection::Projection;
 pub use read_model::{Column, KeyColumn, Row, Table, Tables, Value};
+
+pub use upcaster::{Newer, Shape, Source, Upcaster};
 
 /// All that a projection usually needs: `use lantern_sdk::prelude::*;`.
 pub mod prelude {
@@ -34,7 +38,8 @@ pub mod prelude {
     pub use serde::Deserialize;
 
     pub use crate::{
-        Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table,
+        Error, Newer, Payload, Projection, Recorded, Row, Shape, Source, Table, Upcaster, Value, bail, ensure, events,
+        export_projection, export_upcaster, log, table,
     };
 }
 
@@ -46,6 +51,7 @@ pub mod __private {
     pub use crate::log::{Level, report_panics, write};
     pub use crate::read_model::{ColumnDeclaration, HostRows, IndexDeclaration, TableDeclaration};
     pub use crate::same::same;
+    pub use crate::upcaster::{describe as describe_upcaster, upcast};
 }
 
 /// Compiles the projection that the README shows.

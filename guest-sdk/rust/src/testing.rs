@@ -27,12 +27,14 @@
 
 mod batch;
 mod memory;
+mod upcaster;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 pub use batch::{TestEvent, event};
 pub use serde_json::json;
+pub use upcaster::upcast;
 
 use crate::instance::{Instance, describe};
 use crate::read_model::{CommittedRows, Tables};

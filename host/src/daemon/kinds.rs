@@ -67,7 +67,10 @@ impl Kinds {
         match code {
             LoadedCode::Projection(code) => self.projections.renew(&code),
             LoadedCode::ConflictResolver(code) => self.conflict_resolvers.renew(code),
-            LoadedCode::Upcaster(code) => self.upcasters.renew(code),
+            LoadedCode::Upcaster(code) => {
+                self.upcasters.renew(code);
+                self.projections.set_upcasters(self.upcasters.present());
+            }
             LoadedCode::Aggregate(code) => self.aggregates.renew(code),
         }
     }
@@ -83,7 +86,20 @@ impl Kinds {
     fn install_upcaster(&self, file: &str, code: Arc<dyn UpcasterCode>) -> Result<String, String> {
         let installed = if self.upcasters.provides(file) { "swapped" } else { "new" };
         self.upcasters.install(file, code).map_err(|error| error.to_string())?;
-        Ok(installed.to_owned())
+        let replaying = self.projections.set_upcasters(self.upcasters.present());
+        Ok(match replaying[..] {
+            [] => format!("{installed}; nothing is replayed"),
+            _ => format!("{installed}; history is replayed for {}", replaying.join(", ")),
+        })
+    }
+
+    fn remove_upcaster(&self, file: &str) -> bool {
+        let removed = self.upcasters.remove(file);
+        if removed {
+            let replaying = self.projections.set_upcasters(self.upcasters.present());
+            tracing::info!(plugin = file, ?replaying, "the upcaster is gone");
+        }
+        removed
     }
 
     fn remove_except(&self, file: &str, kept: Option<Kind>) -> bool {
@@ -92,7 +108,7 @@ impl Kinds {
         [
             remove(Kind::Projection, &|| self.projections.remove(file).is_some()),
             remove(Kind::ConflictResolver, &|| self.conflict_resolvers.remove(file)),
-            remove(Kind::Upcaster, &|| self.upcasters.remove(file)),
+            remove(Kind::Upcaster, &|| self.remove_upcaster(file)),
             remove(Kind::Aggregate, &|| self.aggregates.remove(file)),
         ]
         .contains(&true)

@@ -32,6 +32,9 @@ pub enum EventStoreError {
     /// The log can be read but not written until Lantern is started again.
     #[error("the event log {} takes no more events: {reason}; check the disk and start Lantern again", .path.display())]
     Stopped { path: PathBuf, reason: String },
+    /// Events cannot be shown as their reader wants to see them, for now.
+    #[error("{0}")]
+    View(String),
     /// The machine gives no thread, or one has ended that should not have.
     #[error("the event log is without a thread that it needs: {0}")]
     Thread(#[from] std::io::Error),
@@ -44,6 +47,7 @@ impl EventStoreError {
             Self::Sqlite { source, .. } => source.sqlite_error_code().is_some_and(|code| {
                 !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::PermissionDenied)
             }),
+            Self::View(_) => true,
             _ => false,
         }
     }

@@ -45,7 +45,7 @@ impl Fixture {
 
     fn draft(&self, code: &dyn ProjectionCode) -> ReadModelDraft {
         let description = code.description();
-        let identity = Identity { projection: "any".into(), read_model_version: 1, log_id: Uuid::nil() };
+        let identity = Identity { projection: "any".into(), read_model_version: 1, ..Identity::default() };
         let schema = Arc::new(description.schema.clone());
         let path = self.dir.path().join("rows.db");
         ReadModelWriter::open(&path, &identity, schema).and_then(|writer| writer.draft(64 << 20)).expect("a draft")

@@ -16,6 +16,7 @@ use crate::read_model::{Column, ColumnType, DeadLetterKind, Index, ReadModelFile
 
 mod commits;
 mod control;
+mod upcasting;
 
 type Verdict = fn(&EventRef<'_>) -> Result<(), ApplyFailure>;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{EventShape, UpcasterCode, UpcasterSource};
 use crate::code::CodeIdentity;
-use crate::event::{EventBatch, EventRef, Interest, Position};
+use crate::event::{EventBatch, EventKind, EventRef, Interest, Position};
 
 /// What may stand in the place of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,20 @@ impl Upcasters {
         Ok(Self { chain: Arc::new(Chain { sources, codes, limits }) })
     }
 
+    /// Other upcasters under the same limits.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn others(&self, codes: Vec<Arc<dyn UpcasterCode>>) -> Result<Self, Circle> {
+        Self::new(codes, self.chain.limits)
+    }
+
+    /// Whether it is the same code, compiled equally well.
+    pub fn is_same_code(&self, other: &Self) -> bool {
+        let (own, other) = (&self.chain.codes, &other.chain.codes);
+        own.len() == other.len() && own.iter().zip(other).all(|(own, other)| Arc::ptr_eq(own, other))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.chain.codes.is_empty()
     }
@@ -105,11 +119,11 @@ impl Upcasters {
         self.chain.codes.iter().map(identity).collect()
     }
 
-    /// The same number for the same identity, and for no other that exists at the same time.
+    /// The same number for the same identity, and never 0.
     pub fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.identity().hash(&mut hasher);
-        hasher.finish()
+        hasher.finish().max(1)
     }
 
     /// Those that matter to whoever has these interests: they take an event type of interest, or turn something into
@@ -138,9 +152,10 @@ impl Upcasters {
         interests.iter().map(stored).collect()
     }
 
-    /// Whether a stored event of this shape, or anything that it becomes, is of interest.
-    pub fn touch(&self, interest: &Interest, category: &str, event_type: &str, schema_version: u32) -> bool {
-        match self.chain.link(event_type, schema_version) {
+    /// Whether a stored event, or anything that it may become, is of interest.
+    pub fn touch(&self, interest: &Interest, stored: &EventRef<'_>) -> bool {
+        let EventKind { category, event_type, .. } = stored.kind;
+        match self.chain.link(event_type, stored.schema_version) {
             None => interest.matches(category, event_type),
             Some(link) => link.leads.event_types.iter().any(|event_type| interest.matches(category, event_type)),
         }

@@ -2,7 +2,7 @@
 //! that is in one of its shapes by then. No shape comes again on its way, so the rounds end.
 
 use super::chain::{Chain, Link};
-use super::{UpcastEvent, UpcastFailure, UpcastLimits, Upcaster, UpcasterCode, Upcasters};
+use super::{EventShape, UpcastEvent, UpcastFailure, UpcastLimits, Upcaster, UpcasterCode, Upcasters};
 use crate::code::CallFailure;
 use crate::event::{EventBatch, EventKind, EventRef, Invalid, UNREADABLE, check_name, check_payload};
 
@@ -19,12 +19,23 @@ struct Place {
 }
 
 impl Place {
+    /// Puts an answer in the place of what was asked about.
+    fn replace(&mut self, piece: usize, answer: Vec<UpcastEvent>, limits: UpcastLimits) -> Result<(), String> {
+        drop(self.pieces.splice(piece..=piece, answer));
+        let UpcastLimits { max_events, max_bytes } = limits;
+        if self.pieces.len() > max_events || self.bytes() > max_bytes {
+            let limits = format!("max_upcast_events = {max_events} and max_upcast_bytes = {max_bytes}");
+            return Err(format!("more would stand in its place than {limits} allow"));
+        }
+        Ok(())
+    }
+
     fn bytes(&self) -> usize {
         self.pieces.iter().map(|piece| piece.data.len() + piece.metadata.len()).sum()
     }
 }
 
-/// Something that an upcaster is asked about: which piece of which place.
+/// What an upcaster is asked about: which piece of which place.
 type Due = Vec<(usize, usize)>;
 
 /// What came of one event: what stands in its place, or why nothing can.
@@ -43,19 +54,10 @@ impl Upcasters {
             return Ok(None);
         }
         let mut was_due = true;
-        while std::mem::take(&mut was_due) {
+        while was_due {
+            was_due = false;
             for code in 0..chain.codes.len() {
-                let due = chain.due(code, &places);
-                if !due.is_empty() {
-                    was_due = true;
-                    let verdicts = chain.ask(code, &batch(stored, &places, &due))?;
-                    chain.replace(&mut places, &due, verdicts);
-                    if places.iter().map(Place::bytes).sum::<usize>() > MAX_BATCH_BYTES {
-                        let reason =
-                            format!("{} events become too many bytes together: lower batch_events", stored.len());
-                        return Err(UpcastFailure::Unavailable(reason));
-                    }
-                }
+                was_due |= chain.ask(code, stored, &mut places)?;
             }
         }
         Ok(Some(assemble(stored, &places)))
@@ -93,27 +95,30 @@ impl Chain {
         due.collect()
     }
 
-    /// A verdict for each of the events.
-    fn ask(&self, code: usize, events: &EventBatch) -> Result<Vec<Verdict>, UpcastFailure> {
-        let code = &*self.codes[code];
-        let lists = match code.instantiate().and_then(|mut instance| instance.upcast(events)) {
+    /// Asks one upcaster about all that it takes, and puts its answers in the places of that. Whether there was any.
+    fn ask(&self, code: usize, stored: &EventBatch, places: &mut [Place]) -> Result<bool, UpcastFailure> {
+        let due = self.due(code, places);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let (events, code) = (batch(stored, places, &due), &*self.codes[code]);
+        let lists = match code.instantiate().and_then(|mut instance| instance.upcast(&events)) {
             Ok(lists) => lists.into_iter().map(Ok).collect(),
-            Err(_) => ask_about_each(code, events)?,
+            Err(_) => ask_about_each(code, &events)?,
         };
-        let checked = events.iter().zip(lists).map(|(event, verdict)| {
-            let verdict = verdict.and_then(|answer| self.check(&event, answer).map_err(|error| error.0));
-            verdict.map_err(|reason| {
-                let EventRef { position, stream, kind, schema_version, .. } = event;
-                format!(
-                    "the upcaster {} ({}) cannot upcast {} of schema version {schema_version} at position {position} of \
-                     stream {stream}: {reason}; put an upcaster that can into the plugin folder",
-                    code.name(),
-                    code.digest().short(),
-                    kind.event_type
-                )
-            })
-        });
-        Ok(checked.collect())
+        // From behind, so that the pieces before stay where they are.
+        for (number, verdict) in lists.into_iter().enumerate().rev() {
+            let (event, (place, piece)) = (events.get(number), due[number]);
+            let place = &mut places[place];
+            let checked = verdict.and_then(|answer| self.check(&event, answer).map_err(|error| error.0));
+            let replaced = checked.and_then(|answer| place.replace(piece, answer, self.limits));
+            place.failed = replaced.err().map(|reason| blame(code, &event, &reason)).or(place.failed.take());
+        }
+        if places.iter().map(Place::bytes).sum::<usize>() > MAX_BATCH_BYTES {
+            let reason = format!("{} events become too many bytes together: lower batch_events", stored.len());
+            return Err(UpcastFailure::Unavailable(reason));
+        }
+        Ok(true)
     }
 
     /// Whether an answer is what the upcaster's description allows, and what may be an event at all.
@@ -124,8 +129,7 @@ impl Chain {
         let becomes = self.link(&event.kind.event_type, event.schema_version).map(|link| &link.source.becomes);
         for piece in &answer {
             let UpcastEvent { event_type, schema_version, content_type, data, metadata } = piece;
-            let declared =
-                |shapes: &&Vec<_>| shapes.iter().any(|shape: &super::EventShape| shape.is(event_type, *schema_version));
+            let declared = |shapes: &&Vec<EventShape>| shapes.iter().any(|shape| shape.is(event_type, *schema_version));
             if becomes.filter(declared).is_none() {
                 let answered = format!("it answered {event_type:?} of schema version {schema_version}");
                 return Err(Invalid(format!("{answered}, which its description does not say")));
@@ -136,23 +140,15 @@ impl Chain {
         }
         Ok(answer)
     }
+}
 
-    /// Puts answers in the places of what was asked about.
-    fn replace(&self, places: &mut [Place], due: &Due, verdicts: Vec<Verdict>) {
-        // From behind, so that the pieces before stay where they are.
-        for ((place, piece), verdict) in due.iter().zip(verdicts).rev() {
-            let place = &mut places[*place];
-            match verdict {
-                Ok(answer) => drop(place.pieces.splice(piece..=piece, answer)),
-                Err(reason) => place.failed = Some(reason),
-            }
-            let UpcastLimits { max_events, max_bytes } = self.limits;
-            if place.failed.is_none() && (place.pieces.len() > max_events || place.bytes() > max_bytes) {
-                let limits = format!("max_upcast_events, {max_events}, or max_upcast_bytes, {max_bytes}");
-                place.failed = Some(format!("upcasting makes more of it than {limits}, allow"));
-            }
-        }
-    }
+fn blame(code: &dyn UpcasterCode, event: &EventRef<'_>, reason: &str) -> String {
+    let (name, digest, event_type) = (code.name(), code.digest().short(), &event.kind.event_type);
+    let EventRef { position, stream, schema_version, .. } = event;
+    format!(
+        "the upcaster {name} ({digest}) cannot upcast {event_type} of schema version {schema_version} at position \
+         {position} of stream {stream}: {reason}; drop an upcaster that can into the plugin folder"
+    )
 }
 
 /// Each event alone, under a limit that is the same on every machine: a verdict on one says nothing about another.

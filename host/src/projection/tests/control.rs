@@ -3,7 +3,7 @@
 use super::*;
 
 /// Waits until the projection has applied everything in the log and no replay is under way.
-fn settled(projections: &Projections) -> ProjectionStatus {
+pub(super) fn settled(projections: &Projections) -> ProjectionStatus {
     let mut visible = projections.checkpoint_changes("counting").expect("known");
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     loop {
