@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 
 use crate::catalog::Plugins;
 use crate::code::Registry;
+use crate::conflict::{ConflictResolution, ResolutionOptions};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
@@ -36,6 +37,7 @@ pub struct DaemonOptions {
     /// Port 0 takes any free port.
     pub listen: SocketAddr,
     pub event_store: EventStoreOptions,
+    pub conflicts: ResolutionOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
     pub upcasting: UpcastLimits,
@@ -75,10 +77,11 @@ pub async fn run(
         upcasters: UpcasterRegistry::new(options.upcasting),
         aggregates: Registry::default(),
     };
+    let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
     let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
 
-    let state = AppState { events: events.clone(), projections: projections.clone(), plugins };
+    let state = AppState { events: events.clone(), conflicts, projections: projections.clone(), plugins };
     ready(address);
     let served = http::serve(listener, state, options.http, shutdown).await;
 
@@ -98,21 +101,31 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Takes the data folder for this process. The lock goes with the process, however it ends.
 async fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_WAIT).await,
-            Err(TryLockError::Error(error)) => {
-                return Err(error)
-                    .with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()));
-            }
+        match try_lock(data_dir)? {
+            Some(file) => return Ok(file),
+            None => tokio::time::sleep(LOCK_WAIT).await,
         }
     }
     bail!(
         "another lantern serves {}; stop it first, or give this one a folder of its own with --data-dir",
         data_dir.display()
     )
+}
+
+/// Takes the data folder for as long as the file is kept, unless another process has it.
+///
+/// # Errors
+/// When the folder cannot be locked at all.
+pub fn try_lock(data_dir: &Path) -> anyhow::Result<Option<File>> {
+    let path = data_dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()))
+        }
+    }
 }

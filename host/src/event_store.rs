@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::event::{NewEvent, Position, StreamName, StreamVersion};
+use crate::event::{EventBatch, NewEvent, Position, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
@@ -19,11 +19,19 @@ use seal::Sealer;
 use writer::{Answer, Job, Shared, Writer};
 
 mod append;
+mod backup;
+#[cfg(test)]
+mod bit_flips;
 mod checksum;
+mod conflicts;
 mod decode;
 mod error;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod fixture;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod head;
 mod kinds;
 mod open;
@@ -39,10 +47,13 @@ mod shared_scan;
 mod stream;
 mod validate;
 mod values;
+mod verify;
 mod view;
 mod writer;
 
-pub use error::{AppendError, EventStoreError};
+pub use backup::{copy_log, set_log_aside};
+pub use conflicts::{CONFLICT_KEY, ConflictDecision, ConflictQuery, Resolution};
+pub use error::{AppendError, EventStoreError, Rejection};
 pub use head::Waker;
 pub use read::LogReader;
 pub use read_ahead::ReadAhead;
@@ -50,6 +61,7 @@ pub use scan_reader::Scanned;
 pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };
+pub use verify::Verifying;
 pub use view::EventView;
 
 /// A handle to the log. Clones share one writer; the last one to be dropped closes it.
@@ -76,10 +88,11 @@ impl EventStore {
     /// # Errors
     /// When the file is damaged at its end, of a newer Lantern or of something else, or cannot be opened.
     pub fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
-        let open::Opened { connection, log_id, tail, sealed } = open::open(path, options.cache_mib)?;
+        let opened = open::open(path, options.cache_mib)?;
+        let log_id = opened.log_id;
         let (queue, jobs) = mpsc::channel(options.max_queued_appends.max(1));
-        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
-        let writer = Writer::new(connection, tail, jobs, Arc::clone(&shared));
+        let shared = Arc::new(Shared::new(path, options, Head::new(opened.tail.position), opened.sealed));
+        let writer = Writer::new(opened, jobs, Arc::clone(&shared));
         let writer = std::thread::Builder::new().name("event log".to_owned()).spawn(move || writer.run())?;
         let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
         let (sealer, idle_readers) = Default::default();
@@ -94,8 +107,18 @@ impl EventStore {
     /// # Errors
     /// As [`EventStore::open`], and when there is no log.
     pub fn open_read_only(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        Self::open_up_to(path, options, Position(u64::MAX))
+    }
+
+    /// As [`EventStore::open_read_only`], as if there were no events after this position.
+    ///
+    /// # Errors
+    /// As [`EventStore::open_read_only`].
+    pub fn open_up_to(path: &Path, options: EventStoreOptions, end: Position) -> Result<Self, EventStoreError> {
         let (log_id, tail, sealed) = open::open_read_only(path)?;
-        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
+        let mut shared = Shared::new(path, options, Head::new(tail.position.min(end)), sealed);
+        shared.end = end;
+        let shared = Arc::new(shared);
         let (queue, writer, sealer, idle_readers) = Default::default();
         Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, sealer, idle_readers }) })
     }
@@ -110,7 +133,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform(Work::Append(request)).map(Appended::from)
     }
 
@@ -119,7 +142,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append_async(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform_async(Work::Append(request)).await.map(Appended::from)
     }
 
@@ -160,6 +183,20 @@ impl EventStore {
         self.with_reader(|reader| reader.read_stream(stream, from, direction, limit))
     }
 
+    /// As [`EventStore::read_stream`] forwards, by column, under a limit of the caller's. Answers the stream's newest version
+    /// too. Blocks.
+    ///
+    /// # Errors
+    /// As [`EventStore::read_stream`].
+    pub fn read_versions(
+        &self,
+        stream: &StreamName,
+        from: StreamVersion,
+        limit: ReadLimit,
+    ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
+        self.with_reader(|reader| reader.read_forwards(stream, from, limit))
+    }
+
     /// The version of the newest event in the stream; 0 when the stream has none. Blocks.
     ///
     /// # Errors
@@ -173,7 +210,8 @@ impl EventStore {
     /// # Errors
     /// When the file cannot be opened.
     pub fn reader(&self) -> Result<LogReader, EventStoreError> {
-        LogReader::open(&self.inner.shared.path, self.inner.log_id)
+        let Shared { path, end, .. } = &*self.inner.shared;
+        LogReader::open(path, self.inner.log_id, *end)
     }
 
     /// A reader for a long part of the log, which shares what it reads with others that are near. Without a view it
@@ -238,9 +276,9 @@ impl EventStore {
         Ok(())
     }
 
-    fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
-        validate::check_events(request.events.iter(), &self.inner.shared.options)?;
-        validate::check_ids_differ(&request.events)
+    fn check_new(&self, events: &[NewEvent]) -> Result<(), AppendError> {
+        validate::check_events(events.iter(), &self.inner.shared.options)?;
+        validate::check_ids_differ(events)
     }
 
     fn check_import(&self, events: &[(StreamName, NewEvent)]) -> Result<(), AppendError> {

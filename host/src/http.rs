@@ -7,15 +7,19 @@
 use std::time::Duration;
 
 use crate::catalog::Plugins;
+use crate::conflict::ConflictResolution;
 use crate::event_store::EventStore;
 use crate::projection::Projections;
 use crate::read_model::QueryOptions;
 
 mod app;
 mod cloud_events;
+mod conflicts;
 mod dead_letters;
 mod event_json;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod import;
@@ -42,6 +46,8 @@ pub use server::serve;
 #[derive(Clone)]
 pub struct AppState {
     pub events: EventStore,
+    /// Where appends go: it asks the conflict resolvers.
+    pub conflicts: ConflictResolution,
     pub projections: Projections,
     pub plugins: Plugins,
 }

@@ -5,6 +5,7 @@
 
 pub mod code;
 mod cpu_time;
+mod crash_point;
 pub mod event;
 mod sqlite;
 
@@ -28,3 +29,7 @@ pub mod telemetry;
 pub mod daemon;
 
 pub mod cli;
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -26,6 +26,8 @@ mod description;
 mod engine;
 mod error;
 mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guest;
 mod guest_events;
 mod host_calls;
@@ -37,6 +39,7 @@ mod sources;
 mod upcaster;
 mod wasi;
 mod watch;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -81,6 +84,8 @@ pub struct PluginOptions {
     pub stack_kib: usize,
     /// Wall-clock time for `describe`.
     pub describe_seconds: u64,
+    /// Wall-clock time, in milliseconds, for one decision of a conflict resolver, and for its start.
+    pub resolve_ms: u64,
     /// Wall-clock time for one call of `apply` or `flush`.
     pub call_seconds: u64,
     /// Fuel for each event of a metered call; a unit is about one instruction.
@@ -107,6 +112,7 @@ impl PluginOptions {
             max_tables: 64,
             stack_kib: 512,
             describe_seconds: 5,
+            resolve_ms: 1000,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
             input: Arc::default(),

@@ -20,6 +20,7 @@ mod supervisor;
 mod upcasting;
 mod worker;
 
+pub use builds::ActiveBuild;
 pub use failure::{Disposition, Failure};
 pub use load_code::LoadCode;
 pub use options::RunnerOptions;
@@ -27,6 +28,7 @@ pub use runner::{Halt, Runner, Step};
 pub use stages::StageTimes;
 pub use status::{BuildStatus, ProjectionState, ProjectionStatus};
 pub use supervisor::{Installed, ProjectionError, Projections};
+pub use upcasting::behind;
 pub use worker::WorkerOptions;
 
 use crate::code::{ComponentDigest, PluginName};

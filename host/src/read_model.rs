@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 mod cell;
 mod changes;
+mod compare;
 mod dead_letter;
 mod draft;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod key;
 mod query;
 mod schema;
@@ -19,12 +22,13 @@ mod value;
 mod write_behind;
 mod writer;
 
+pub use compare::Difference;
 pub use dead_letter::{DeadLetter, DeadLetterKind};
-pub use draft::ReadModelDraft;
-pub use file::{Identity, delete_files};
+pub use draft::{ReadBudget, ReadModelDraft};
+pub use file::{Identity, delete_files, read_model_of};
 pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
-pub use value::{Key, Row, Value};
+pub use value::{Key, Row, Value, bytes_of};
 pub use write_behind::WriteBehind;
 pub use writer::{Checkpoint, Commit, ReadModelWriter};
 
@@ -42,9 +46,20 @@ pub enum ReadModelError {
     /// same events fail again, on every machine.
     #[error("{0}")]
     Mismatch(String),
+    /// The reads of one call of a plugin were stopped; see [`ReadBudget`].
+    #[error("its reads took too long")]
+    TooLong,
     /// The file belongs to another projection, another log or another schema.
     #[error("the read model {path} cannot be used: {reason}")]
     Incompatible { path: PathBuf, reason: String },
+    /// The file is of a newer Lantern or of something else. It was not changed.
+    #[error(
+        "the read model {path} cannot be used: {reason}; move it away, then `lantern projection resume` fills a new one"
+    )]
+    Foreign { path: PathBuf, reason: String },
+    /// SQLite finds that the file is not what it was.
+    #[error("the read model {path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
     #[error("the read model {path} cannot be read or written: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error("the thread that writes the read model: {0}")]

@@ -2,8 +2,8 @@
 //!
 //! | Promise | Where it is asked |
 //! |---|---|
-//! | 1. an acknowledged append is on disk; positions and versions are dense | `append_and_read`, `crash` |
-//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `upcasters`, `crash`, `../flights` |
+//! | 1. an acknowledged append is on disk; positions and versions are dense | `append_and_read`, `crash`, `storage` |
+//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `upcasters`, `crash`, `storage`, `../flights` |
 //! | 3. rows, checkpoint and dead letters commit together | `crash`, `failures` |
 //! | 4. a replay never interrupts queries | `hot_reload` |
 //! | 5. a plugin can stop only its own projection | `failures`, `hostile_plugins` |
@@ -16,6 +16,8 @@ mod author;
 mod bench;
 mod cloud_events;
 mod commands;
+mod conflict_faults;
+mod conflicts;
 mod crash;
 mod failures;
 mod hostile_plugins;
@@ -23,5 +25,6 @@ mod hot_reload;
 mod limits;
 mod operations;
 mod projections;
+mod storage;
 mod subscribe;
 mod upcasters;

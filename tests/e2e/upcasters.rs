@@ -105,6 +105,9 @@ fn old_events_reach_a_projection_that_knows_only_the_newest_and_only_such_projec
     assert_eq!(log_of(&host.api()), stored, "stored events stay as they are");
     let shown = host.cli().ok(&["projection", "show", SALES]);
     assert!(shown.contains("reads through") && shown.contains("ticket-upcaster"), "{shown}");
+    let folder = host.data_folder().to_string_lossy().into_owned();
+    let verified = host.cli().json(&["verify", "projection", SALES, "--data-dir", &folder]);
+    assert_eq!(verified["sound"], true, "a replay through the same upcasters: {verified}");
 
     host.stop();
     host.start_again();

@@ -11,6 +11,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod conflict_resolver;
 mod decode;
 mod error;
 mod event;
@@ -23,6 +24,8 @@ mod same;
 pub mod testing;
 mod upcaster;
 
+pub use bindings::lantern::plugin::events::NewEvent;
+pub use conflict_resolver::{Conflict, ConflictResolver, Proposed, Resolution};
 pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
@@ -35,17 +38,22 @@ pub use upcaster::{Newer, Shape, Source, Upcaster};
 pub mod prelude {
     pub use std::borrow::Cow;
 
-    pub use serde::Deserialize;
+    pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Error, Newer, Payload, Projection, Recorded, Row, Shape, Source, Table, Upcaster, Value, bail, ensure, events,
-        export_projection, export_upcaster, log, table,
+        Conflict, ConflictResolver, Error, Newer, Payload, Projection, Recorded, Resolution, Row, Shape, Source, Table,
+        Upcaster, Value, bail, ensure, events, export_conflict_resolver, export_projection, export_upcaster, log,
+        table,
     };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub mod conflict_resolver {
+        pub use crate::conflict_resolver::{describe, resolve};
+    }
+
     pub use crate::decode::{event_name, required, scan_object, unknown_event};
     pub use crate::instance::{Instance, describe};
     pub use crate::log::{Level, report_panics, write};

@@ -26,6 +26,7 @@
 //! ```
 
 mod batch;
+mod conflict;
 mod memory;
 mod upcaster;
 
@@ -33,6 +34,7 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 pub use batch::{TestEvent, event};
+pub use conflict::{ConflictSpec, Resolved};
 pub use serde_json::json;
 pub use upcaster::upcast;
 

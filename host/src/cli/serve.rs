@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::{self, Format};
 use crate::config::{self, Config};
+use crate::conflict::ResolutionOptions;
 use crate::daemon::{self, DaemonOptions};
 use crate::event_store::EventStoreOptions;
 use crate::http::HttpOptions;
@@ -109,6 +110,7 @@ pub(super) fn options(config: Config) -> DaemonOptions {
         plugins_dir,
         listen: config.http.listen,
         event_store: events(&config.events),
+        conflicts: conflicts(&config.conflicts),
         projections: projections(&config.projections),
         upcasting: UpcastLimits {
             max_events: config.plugins.max_upcast_events,
@@ -133,6 +135,16 @@ fn events(config: &config::Events) -> EventStoreOptions {
         seal_after_events: config.seal_after_events,
         segment_events: config.segment_events,
         segment_bytes: config.segment_bytes,
+    }
+}
+
+fn conflicts(config: &config::Conflicts) -> ResolutionOptions {
+    ResolutionOptions {
+        max_unseen_events: config.max_unseen_events,
+        max_unseen_bytes: config.max_unseen_bytes,
+        max_stored_bytes: config.max_stored_bytes,
+        max_attempts: config.max_attempts,
+        max_at_once: config.max_at_once,
     }
 }
 
@@ -168,6 +180,7 @@ fn plugins(config: &config::Plugins, cache_dir: PathBuf) -> PluginOptions {
         max_tables: config.max_tables,
         stack_kib: config.stack_kib,
         describe_seconds: config.describe_seconds,
+        resolve_ms: config.resolve_ms,
         call_seconds: config.call_seconds,
         fuel_per_event: config.fuel_per_event,
         log_bytes_per_second: config.log_bytes_per_second,
@@ -213,6 +226,7 @@ mod tests {
         let options = options(Config::default());
         assert_eq!(format!("{:?}", options.event_store), format!("{:?}", EventStoreOptions::default()));
         assert_eq!(format!("{:?}", options.projections), format!("{:?}", WorkerOptions::default()));
+        assert_eq!(options.conflicts, ResolutionOptions::default());
         assert_eq!(options.http, HttpOptions::default());
         assert_eq!(options.watch, WatchOptions::default());
         assert_eq!(options.upcasting, UpcastLimits::default());

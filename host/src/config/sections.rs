@@ -15,6 +15,7 @@ pub struct Config {
     pub http: Http,
     pub queries: Queries,
     pub events: Events,
+    pub conflicts: Conflicts,
     pub projections: Projections,
     pub plugins: Plugins,
 }
@@ -92,6 +93,16 @@ pub struct Events {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub struct Conflicts {
+    pub max_unseen_events: usize,
+    pub max_unseen_bytes: usize,
+    pub max_stored_bytes: usize,
+    pub max_attempts: u32,
+    pub max_at_once: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Projections {
     pub batch_events: usize,
     pub batch_bytes: usize,
@@ -119,6 +130,7 @@ pub struct Plugins {
     pub compile_memory_mib: u64,
     pub quick_compile_bytes: u64,
     pub describe_seconds: u64,
+    pub resolve_ms: u64,
     pub call_seconds: u64,
     pub fuel_per_event: u64,
     pub max_upcast_events: usize,
@@ -198,6 +210,18 @@ impl Default for Events {
     }
 }
 
+impl Default for Conflicts {
+    fn default() -> Self {
+        Self {
+            max_unseen_events: 1000,
+            max_unseen_bytes: 4 << 20,
+            max_stored_bytes: 1 << 20,
+            max_attempts: 8,
+            max_at_once: 4,
+        }
+    }
+}
+
 impl Default for Projections {
     fn default() -> Self {
         Self {
@@ -229,6 +253,7 @@ impl Default for Plugins {
             compile_memory_mib: 2048,
             quick_compile_bytes: 1_000_000,
             describe_seconds: 5,
+            resolve_ms: 1000,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
             max_upcast_events: 100,

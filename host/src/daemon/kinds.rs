@@ -7,8 +7,8 @@ use crate::aggregate::AggregateCode;
 use crate::code::{ComponentDigest, PluginCode, Registry, Taken};
 use crate::conflict::ConflictResolverCode;
 use crate::plugin::{LoadedCode, PluginHost};
-use crate::projection::Projections;
-use crate::upcast::{UpcasterCode, UpcasterRegistry};
+use crate::projection::{ProjectionError, Projections};
+use crate::upcast::{NotInstalled, UpcasterCode, UpcasterRegistry};
 
 /// Everything that plugins provide. A cheap handle.
 #[derive(Clone)]
@@ -25,18 +25,17 @@ impl Kinds {
     ///
     /// # Errors
     /// Says why not; what the file provided before goes on then.
-    pub fn install(&self, file: &str, code: LoadedCode) -> Result<String, String> {
-        let refused = |taken: Taken| taken.to_string();
+    pub fn install(&self, file: &str, code: LoadedCode) -> Result<String, Refusal> {
         let (kind, installed) = match code {
             LoadedCode::Projection(code) => {
-                let installed = self.projections.install(file, code).map_err(|error| error.to_string())?;
+                let installed = self.projections.install(file, code)?;
                 (Kind::Projection, format!("{installed:?}").to_lowercase())
             }
             LoadedCode::ConflictResolver(code) => {
-                (Kind::ConflictResolver, install(&self.conflict_resolvers, file, code).map_err(refused)?)
+                (Kind::ConflictResolver, install(&self.conflict_resolvers, file, code)?)
             }
             LoadedCode::Upcaster(code) => (Kind::Upcaster, self.install_upcaster(file, code)?),
-            LoadedCode::Aggregate(code) => (Kind::Aggregate, install(&self.aggregates, file, code).map_err(refused)?),
+            LoadedCode::Aggregate(code) => (Kind::Aggregate, install(&self.aggregates, file, code)?),
         };
         self.remove_except(file, Some(kind));
         Ok(installed)
@@ -52,7 +51,10 @@ impl Kinds {
         let provides =
             self.conflict_resolvers.provides(file) || self.upcasters.provides(file) || self.aggregates.provides(file);
         let kept = match components.remembered(file).filter(|_| !provides) {
-            Some(digest) => components.load(host, &digest).and_then(|code| self.install(file, code)).map(|_| true),
+            Some(digest) => components
+                .load(host, &digest)
+                .and_then(|code| self.install(file, code).map_err(|refusal| refusal.reason))
+                .map(|_| true),
             None if provides => Ok(true),
             None => self.projections.keep_active(file).map_err(|error| error.to_string()),
         };
@@ -83,9 +85,9 @@ impl Kinds {
             || self.aggregates.find(|code| code.digest() == digest).is_some()
     }
 
-    fn install_upcaster(&self, file: &str, code: Arc<dyn UpcasterCode>) -> Result<String, String> {
+    fn install_upcaster(&self, file: &str, code: Arc<dyn UpcasterCode>) -> Result<String, NotInstalled> {
         let installed = if self.upcasters.provides(file) { "swapped" } else { "new" };
-        self.upcasters.install(file, code).map_err(|error| error.to_string())?;
+        self.upcasters.install(file, code)?;
         let replaying = self.projections.set_upcasters(self.upcasters.present());
         Ok(match replaying[..] {
             [] => format!("{installed}; nothing is replayed"),
@@ -112,6 +114,45 @@ impl Kinds {
             remove(Kind::Aggregate, &|| self.aggregates.remove(file)),
         ]
         .contains(&true)
+    }
+}
+
+/// What helps when the data folder cannot be written.
+pub(super) const LOOK_AT_THE_DISK: &str =
+    "see to the disk and the rights of the data folder, then put the file there again";
+
+/// Why code is not taken.
+pub(super) struct Refusal {
+    pub reason: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+impl From<ProjectionError> for Refusal {
+    fn from(error: ProjectionError) -> Self {
+        let hint = match error {
+            ProjectionError::NotPossible { .. } => "give one of the two projections another name",
+            _ => LOOK_AT_THE_DISK,
+        };
+        Self { reason: error.to_string(), hint }
+    }
+}
+
+impl From<Taken> for Refusal {
+    fn from(taken: Taken) -> Self {
+        Self { reason: taken.to_string(), hint: "one file for each: take one of the two out of the plugin folder" }
+    }
+}
+
+impl From<NotInstalled> for Refusal {
+    fn from(refused: NotInstalled) -> Self {
+        match refused {
+            NotInstalled::Taken(taken) => taken.into(),
+            NotInstalled::Circle(circle) => Self {
+                reason: circle.to_string(),
+                hint: "have one of the upcasters on this way become something newer, or take it out of the plugin folder",
+            },
+        }
     }
 }
 

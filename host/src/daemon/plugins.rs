@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
 use super::components::Components;
-use super::kinds::Kinds;
+use super::kinds::{Kinds, LOOK_AT_THE_DISK};
 use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::event::Timestamp;
 use crate::plugin::{FolderChange, FolderWatcher, LoadedCode, LoadedPlugin, PluginHost, WatchOptions, watch};
 
@@ -77,10 +78,7 @@ impl PluginLoop {
                         optimiser.add(&quick);
                     }
                 }
-                FolderChange::Refused { file, reason } => {
-                    let record = record(&file, 0);
-                    self.reject(record, reason, None);
-                }
+                FolderChange::Refused { file, reason, hint } => self.reject(record(&file, 0), reason, hint.into()),
                 FolderChange::Removed { file } => {
                     displaced.remove(&file);
                     self.plugins.remove(&file);
@@ -102,7 +100,7 @@ impl PluginLoop {
         let loaded = match self.host.load(&file, bytes) {
             Ok(loaded) => loaded,
             Err(error) => {
-                self.reject(record, error.reason(), Some(error.hint()));
+                self.reject(record, error.reason(), error.hint());
                 return None;
             }
         };
@@ -112,7 +110,8 @@ impl PluginLoop {
         record.name = Some(code.name().to_string());
         record.digest = Some(digest.0.clone());
         if let Err(error) = self.components.save(&digest, bytes) {
-            self.reject(record, format!("{file} cannot be copied into the data folder: {error}"), None);
+            let reason = format!("{file} cannot be copied into the data folder: {error}");
+            self.reject(record, reason, LOOK_AT_THE_DISK.into());
             return None;
         }
         self.install(record, code, displaced);
@@ -122,6 +121,7 @@ impl PluginLoop {
     fn install(&self, record: PluginRecord, code: LoadedCode, displaced: &mut Displaced) {
         match self.kinds.install(&record.file, code.clone()) {
             Ok(installed) => {
+                crash_point::reached("plugin-installed");
                 let (name, digest) = (code.name(), code.digest().short());
                 let world = record.world.as_deref().unwrap_or_default();
                 tracing::info!(plugin = %record.file, world, %name, digest, installed, "plugin loaded");
@@ -130,7 +130,7 @@ impl PluginLoop {
             }
             Err(error) => {
                 displaced.insert(record.file.clone(), (record.clone(), code));
-                self.reject(record, error, None);
+                self.reject(record, error.reason, error.hint.into());
             }
         }
     }
@@ -145,15 +145,14 @@ impl PluginLoop {
     }
 
     /// Says why a file is not taken. What it provided before goes on, even after a restart.
-    fn reject(&self, record: PluginRecord, reason: String, hint: Option<String>) {
+    fn reject(&self, record: PluginRecord, reason: String, hint: String) {
         let kept = self.kinds.keep(&record.file, &self.components, &self.host);
         let serving = if kept { "what it held before goes on serving" } else { "it is not used" };
-        let hint_text = hint.as_deref().unwrap_or_default();
-        tracing::error!(plugin = %record.file, %reason, hint = hint_text, "plugin rejected; {serving}");
+        tracing::error!(plugin = %record.file.escape_debug(), %reason, hint, "plugin rejected; {serving}");
         let record = PluginRecord {
             state: PluginState::Rejected,
             reason: Some(format!("{reason}; {serving}")),
-            hint,
+            hint: Some(hint),
             since: Timestamp::now(),
             ..record
         };

@@ -23,6 +23,12 @@ pub enum EventStoreError {
         .path.display()
     )]
     Corrupt { path: PathBuf, position: Position, what: String },
+    /// The events are sound, and something else in the file is not.
+    #[error(
+        "the event log {} is damaged, although its events are sound: {what}; stop Lantern, check the disk and restore the file from a backup",
+        .path.display()
+    )]
+    DamagedFile { path: PathBuf, what: String },
     /// The reader knows more events than there are.
     #[error(
         "asked for events after position {after}, but the event log ends at {head}: \
@@ -35,6 +41,9 @@ pub enum EventStoreError {
     /// Events cannot be shown as their reader wants to see them, for now.
     #[error("{0}")]
     View(String),
+    /// The disk refused a copy of the log, or there is another file of its name.
+    #[error("the copy {} of the event log could not be written: {source}", .copy.display())]
+    Copy { copy: PathBuf, source: std::io::Error },
     /// The machine gives no thread, or one has ended that should not have.
     #[error("the event log is without a thread that it needs: {0}")]
     Thread(#[from] std::io::Error),
@@ -53,12 +62,30 @@ impl EventStoreError {
     }
 }
 
+/// Why a conflict was not resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The stored decision; `None` when there is none, because nothing decides on this category.
+    pub conflict: Option<Uuid>,
+    /// In words for people.
+    pub reason: String,
+}
+
 /// Why an append or an import was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The conflict: someone else appended first. Nothing was appended.
-    #[error("stream {stream} is at version {actual}, but the append expected {expected}")]
-    WrongExpectedVersion { stream: StreamName, expected: ExpectedVersion, actual: StreamVersion },
+    #[error(
+        "stream {stream} is at version {actual}, but the append expected {expected}{}",
+        .rejection.as_ref().map(|rejection| format!("; {}", rejection.reason)).unwrap_or_default()
+    )]
+    WrongExpectedVersion {
+        stream: StreamName,
+        expected: ExpectedVersion,
+        actual: StreamVersion,
+        /// Why the conflict was not resolved; `None` when nobody was asked.
+        rejection: Option<Box<Rejection>>,
+    },
     /// Some of the ids are in the log, but not as this append. Nothing was appended.
     #[error("event {id} cannot be appended to stream {stream}: {found}; give new events new ids")]
     IdReused { stream: StreamName, id: Uuid, found: String },
@@ -69,7 +96,10 @@ pub enum AppendError {
         event: Option<usize>,
         reason: Invalid,
     },
-    /// The disk is full or the file is locked. Nothing was appended; the same request may succeed later.
+    /// The disk is full. Nothing was appended; the same request succeeds when there is room again.
+    #[error("nothing was appended, because the disk is full: {reason}")]
+    DiskFull { reason: String },
+    /// The file is locked, or something like it. Nothing was appended; the same request may succeed later.
     #[error("nothing was appended: {reason}")]
     Failed { reason: String },
     /// Whether the events were appended is not known.

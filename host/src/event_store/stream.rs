@@ -40,6 +40,20 @@ impl LogReader {
         Ok(StreamPage { events: batch.iter().map(|event| event.to_recorded()).collect(), version })
     }
 
+    /// See [`super::EventStore::read_versions`].
+    pub(super) fn read_forwards(
+        &mut self,
+        stream: &StreamName,
+        from: StreamVersion,
+        limit: ReadLimit,
+    ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
+        let mut batch = EventBatch::default();
+        let part = (stream, Some(from));
+        let read = |reader: &mut Self| reader.read_versions(part, Direction::Forwards, limit, &mut batch);
+        let newest = self.in_one_snapshot(read)?;
+        Ok((batch, newest))
+    }
+
     /// Answers the stream's newest version.
     fn read_versions(
         &mut self,

@@ -36,7 +36,7 @@ pub(super) const RECEIVE: Operation = Operation {
         Request { media_type: BATCH, schema: "CloudEvents" },
         Request { media_type: "*/*", schema: "Bytes" },
     ],
-    problems: &[400, 409, 413, 415, 503],
+    problems: &[400, 409, 413, 415, 503, 507],
     ..Operation::new(
         "appendCloudEvents",
         "Append CloudEvents, one (structured, or binary with ce- headers) or a batch; their subject names the stream",
@@ -75,7 +75,7 @@ pub(super) async fn receive(
     Ok((StatusCode::CREATED, Json(imported)).into_response())
 }
 
-fn events_of(headers: &HeaderMap, payload: &Payload) -> Result<Vec<(StreamName, NewEvent)>, Problem> {
+pub(super) fn events_of(headers: &HeaderMap, payload: &Payload) -> Result<Vec<(StreamName, NewEvent)>, Problem> {
     match payload.media_type.as_str() {
         BATCH => {
             let objects: Vec<Object<'_>> = parse(&payload.bytes, "a JSON array of CloudEvents")?;

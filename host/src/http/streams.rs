@@ -22,7 +22,7 @@ const EXPECTED_VERSION: &str = "expected-version";
 pub(super) const APPEND: Operation = Operation {
     headers: EXPECTS,
     body: &[Request { media_type: "application/json", schema: "NewEvents" }],
-    problems: &[400, 409, 413, 415, 503],
+    problems: &[400, 409, 413, 415, 503, 507],
     ..Operation::new("appendEvents", "Append events to a stream, all or none", &[(201, "Appended"), (200, "Appended")])
 };
 
@@ -93,7 +93,7 @@ pub(super) async fn append_events(
     events: Vec<NewEvent>,
 ) -> Result<Response, Problem> {
     let name = stream.to_string();
-    let appended = app.state.events.append_async(AppendRequest { stream, expected, events }).await?;
+    let appended = app.state.conflicts.append(AppendRequest { stream, expected, events }).await?;
     let status = if appended.appended { StatusCode::CREATED } else { StatusCode::OK };
     let body = AppendedJson {
         stream: name,

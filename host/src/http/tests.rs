@@ -1,5 +1,6 @@
 //! The API as a client sees it, over a real log and projections in plain Rust; no sockets, no WebAssembly.
 
+mod conflicts;
 mod events;
 mod fixture;
 pub(super) use fixture::state;

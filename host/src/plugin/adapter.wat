@@ -74,7 +74,7 @@
     (i32.store (local.get $bytes) (i32.const 0))
     (i32.const 0))
 
-  (func (export "proc_exit") (param i32) (unreachable))
+  (func $proc_exit (export "proc_exit") (param i32) (unreachable))
   (func (export "proc_raise") (param i32) (result i32) (unreachable))
   (func (export "sched_yield") (result i32) (i32.const 0))
   ;; 58: not supported. Nothing can be waited for.

@@ -379,12 +379,13 @@ fn compile_from(input: impl Read, output: &mut impl Write) -> Result<(), Refusal
 }
 
 fn limit_this_process(limits: CompileLimits) -> io::Result<()> {
-    let limit = |resource, most: u64| {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(io::Error::from)
+    let limit = |resource, most: u64, maximum: u64| {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(maximum) }).map_err(io::Error::from)
     };
-    limit(Resource::Cpu, limits.seconds)?;
-    limit(Resource::As, limits.memory_mib << 20)?;
-    limit(Resource::Core, 0)
+    // The signal that tells what happened comes before the one that does not.
+    limit(Resource::Cpu, limits.seconds, limits.seconds + 5)?;
+    limit(Resource::As, limits.memory_mib << 20, limits.memory_mib << 20)?;
+    limit(Resource::Core, 0, 0)
 }
 
 fn compile(bytes: Vec<u8>, metering: Metering, effort: Effort) -> Result<Vec<u8>, Refusal> {

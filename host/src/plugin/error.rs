@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::log::printable;
+
 /// Why a plugin could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
@@ -9,7 +11,7 @@ pub enum PluginError {
     #[error("plugins cannot be loaded: {reason}")]
     Start { reason: String },
     /// This file was not taken.
-    #[error("plugin {file}: {problem}")]
+    #[error("plugin {file}: {}", printable(&problem.to_string()))]
     Rejected { file: String, problem: Problem },
 }
 
@@ -62,7 +64,7 @@ impl PluginError {
     pub fn reason(&self) -> String {
         match self {
             Self::Start { .. } => self.to_string(),
-            Self::Rejected { problem, .. } => problem.to_string(),
+            Self::Rejected { problem, .. } => printable(&problem.to_string()),
         }
     }
 

@@ -24,8 +24,8 @@ pub enum FolderChange {
     Present { file: String, bytes: Vec<u8> },
     /// A file that was reported is not there any more.
     Removed { file: String },
-    /// A file that is not taken, whatever is in it.
-    Refused { file: String, reason: String },
+    /// A file that is not taken, whatever is in it, and what to do about it.
+    Refused { file: String, reason: String, hint: &'static str },
 }
 
 /// The files of the folder as they were last seen.
@@ -65,14 +65,21 @@ struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Look {
     File { inode: u64, bytes: u64, modified: (i64, i64), changed: (i64, i64) },
-    Refused(String),
+    Refused(Refusal),
     Gone,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reported {
     Present(ComponentDigest),
-    Refused(String),
+    Refused(Refusal),
+}
+
+/// Why a name is not taken, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusal {
+    reason: String,
+    hint: &'static str,
 }
 
 impl Now {
@@ -121,7 +128,7 @@ impl Folder {
             let Ok(metadata) = fs::symlink_metadata(entry.path()) else { continue };
             let look = match check_name(&name) {
                 Ok(()) => self.look_of(&metadata),
-                Err(reason) => Look::Refused(reason),
+                Err(refusal) => Look::Refused(refusal),
             };
             let age = metadata.modified().ok().and_then(|modified| now.wall_clock.duration_since(modified).ok());
             let old = !self.looked_before && age.is_some_and(|age| age >= self.settle);
@@ -133,15 +140,17 @@ impl Folder {
 
     fn look_of(&self, metadata: &Metadata) -> Look {
         let kind = metadata.file_type();
+        let refused = |reason, hint| Look::Refused(Refusal { reason, hint });
         if kind.is_symlink() {
-            return Look::Refused("it is a symbolic link: copy the file itself into the folder".into());
+            return refused("it is a symbolic link".into(), "copy the file itself into the folder");
         }
         if !kind.is_file() {
-            return Look::Refused("it is no regular file".into());
+            return refused("it is no regular file".into(), "take it away: plugins are files");
         }
         if metadata.len() > self.max_file_bytes {
             let (bytes, limit) = (metadata.len(), self.max_file_bytes);
-            return Look::Refused(format!("it has {bytes} bytes; max_file_bytes is {limit}"));
+            let hint = "strip debug information, or raise max_file_bytes";
+            return refused(format!("it has {bytes} bytes; max_file_bytes is {limit}"), hint);
         }
         Look::File {
             inode: metadata.ino(),
@@ -181,9 +190,7 @@ impl Folder {
                 let gone = self.files.remove(name)?;
                 return gone.reported.map(|_| FolderChange::Removed { file: file() });
             }
-            Look::Refused(reason) => {
-                (Reported::Refused(reason.clone()), FolderChange::Refused { file: file(), reason })
-            }
+            Look::Refused(refusal) => refusal.report(file()),
             Look::File { .. } => match self.read(name, &look) {
                 Ok(Some(bytes)) => {
                     (Reported::Present(component::digest(&bytes)), FolderChange::Present { file: file(), bytes })
@@ -193,8 +200,8 @@ impl Folder {
                     return None;
                 }
                 Err(error) => {
-                    let reason = format!("it cannot be read: {error}");
-                    (Reported::Refused(reason.clone()), FolderChange::Refused { file: file(), reason })
+                    let hint = "let the user that Lantern runs as read it";
+                    Refusal { reason: format!("it cannot be read: {error}"), hint }.report(file())
                 }
             },
         };
@@ -224,12 +231,20 @@ impl Folder {
     }
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+impl Refusal {
+    fn report(self, file: String) -> (Reported, FolderChange) {
+        let Self { reason, hint } = self.clone();
+        (Reported::Refused(self), FolderChange::Refused { file, reason, hint })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.len() <= MAX_NAME_BYTES && name.bytes().all(sound) {
         return Ok(());
     }
-    Err(format!("its name is not allowed: use up to {MAX_NAME_BYTES} letters, digits, dots, dashes and underscores"))
+    let hint = "use up to 128 letters, digits, dots, dashes and underscores, and .wasm at the end";
+    Err(Refusal { reason: "its name is not allowed".into(), hint })
 }
 
 #[cfg(test)]
@@ -332,7 +347,7 @@ mod tests {
             .settled()
             .into_iter()
             .map(|change| match change {
-                FolderChange::Refused { file, reason } => format!("{file}: {reason}"),
+                FolderChange::Refused { file, reason, .. } => format!("{file}: {reason}"),
                 other => panic!("{other:?}"),
             })
             .collect();

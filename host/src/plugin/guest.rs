@@ -1,6 +1,6 @@
 //! One running instance: its state, its limits, and what a failed call of it means.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, Trap, WasmBacktrace};
@@ -8,14 +8,12 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use super::engine::ticks;
 use super::limits::{Limiter, Limits};
-use super::log::SharedVoice;
+use super::log::{SharedVoice, printable};
 use super::wasi;
+use super::work::Work;
 use crate::code::CallFailure;
 use crate::projection::ApplyFailure;
-use crate::read_model::{ReadModelDraft, ReadModelError};
-
-/// The longest reason taken from a guest, in bytes.
-const MAX_REASON_BYTES: usize = 4096;
+use crate::read_model::{ReadBudget, ReadModelDraft, ReadModelError};
 
 /// How many frames of a trap are told, innermost first.
 const MAX_FRAMES: usize = 4;
@@ -25,6 +23,7 @@ pub(super) struct State {
     /// The draft of the call that is running; detached between calls.
     pub draft: ReadModelDraft,
     pub voice: SharedVoice,
+    pub work: Work,
     limiter: Limiter,
     wasi: WasiCtx,
     resources: ResourceTable,
@@ -74,10 +73,12 @@ impl<Instance> Guest<Instance> {
         let Settings { limits, budget, voice, input } = settings;
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(1000);
+        let work = Work::default();
         let state = State {
             draft: ReadModelDraft::default(),
             limiter: Limiter::new(limits),
-            wasi: wasi::context(&voice, input),
+            wasi: wasi::context(&voice, &work, input),
+            work,
             resources,
             voice,
         };
@@ -104,6 +105,7 @@ impl<Instance> Guest<Instance> {
         call: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<Answer>,
     ) -> Result<Answer, ApplyFailure> {
         self.budget.grant(&mut self.store, events).map_err(|error| ApplyFailure::Trapped(error.to_string()))?;
+        draft.limit_reads(self.budget.of_reads(events));
         self.store.data_mut().draft = std::mem::take(draft);
         let answer = call(&self.instance, &mut self.store);
         *draft = std::mem::take(&mut self.store.data_mut().draft);
@@ -150,34 +152,67 @@ impl From<ApplyFailure> for CallFailure {
 impl Budget {
     fn grant(self, store: &mut Store<State>, events: usize) -> wasmtime::Result<()> {
         match self {
-            Self::Time(time) => store.set_epoch_deadline(ticks(time)),
-            Self::Fuel(fuel) => store.set_fuel(fuel.saturating_mul(events.max(1) as u64))?,
+            Self::Time(time) => {
+                store.data().work.grant(Work::UNLIMITED);
+                store.set_epoch_deadline(ticks(time));
+            }
+            Self::Fuel(fuel) => {
+                let fuel = fuel_of(fuel, events);
+                store.data().work.grant(fuel);
+                store.set_fuel(fuel)?;
+            }
         }
         Ok(())
     }
+
+    /// The clock and the fuel reach only the guest's own code, so reads have limits of their own.
+    fn of_reads(self, events: usize) -> ReadBudget {
+        /// A step of SQLite takes as long as some instructions of a guest.
+        const STEP_FUEL: u64 = 50;
+        match self {
+            Self::Time(time) => ReadBudget::Until(Instant::now() + time),
+            Self::Fuel(fuel) => ReadBudget::Steps(fuel_of(fuel, events) / STEP_FUEL),
+        }
+    }
 }
 
-/// A guest's own words, cut to a length that can be kept.
-pub(super) fn rejected(mut reason: String) -> ApplyFailure {
-    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    ApplyFailure::Rejected(reason)
+fn fuel_of(per_event: u64, events: usize) -> u64 {
+    per_event.saturating_mul(events.max(1) as u64)
+}
+
+/// A guest's own words, as one line that can be kept.
+pub(super) fn rejected(reason: String) -> ApplyFailure {
+    ApplyFailure::Rejected(printable(&reason))
+}
+
+fn trapped(reason: &str) -> ApplyFailure {
+    ApplyFailure::Trapped(printable(reason))
 }
 
 /// What a failed read or write of the read model means.
 pub(super) fn read_model_failure(error: ReadModelError) -> ApplyFailure {
     match error {
-        ReadModelError::Mismatch(reason) => ApplyFailure::Trapped(reason),
+        ReadModelError::Mismatch(reason) => trapped(&reason),
         error => ApplyFailure::ReadModel(error),
     }
 }
 
 fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> ApplyFailure {
     let state = store.data_mut();
-    let refused = state.limiter.take_refused();
+    let refused = state.limiter.take_refused().or_else(|| state.limiter.name_limit(&error.root_cause().to_string()));
     let last_words = state.voice.end_call();
     let place = error.downcast_ref::<WasmBacktrace>().map(place).unwrap_or_default();
+    let too_long = |budget| match budget {
+        Budget::Time(time) => {
+            ApplyFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
+        }
+        Budget::Fuel(fuel) => ApplyFailure::OutOfFuel(format!(
+            "a call needed more than {fuel} units of fuel for each of its events, the limit fuel_per_event{place}"
+        )),
+    };
     let error = match error.downcast::<ReadModelError>() {
-        Ok(ReadModelError::Mismatch(error)) => return ApplyFailure::Trapped(format!("{error}{place}")),
+        Ok(ReadModelError::Mismatch(error)) => return trapped(&format!("{error}{place}")),
+        Ok(ReadModelError::TooLong) => return too_long(budget),
         Ok(error) => return ApplyFailure::ReadModel(error),
         Err(error) => error,
     };
@@ -186,19 +221,14 @@ fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> 
         (Some(Trap::StackOverflow), Budget::Time(_)) => {
             ApplyFailure::Interrupted(format!("{}{place}", short_reason(&error)))
         }
-        (Some(Trap::Interrupt), Budget::Time(time)) => {
-            ApplyFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
-        }
-        (Some(Trap::OutOfFuel), Budget::Fuel(fuel)) => ApplyFailure::OutOfFuel(format!(
-            "a call needed more than {fuel} units of fuel for each of its events{place}"
-        )),
+        (Some(Trap::Interrupt), Budget::Time(_)) | (Some(Trap::OutOfFuel), Budget::Fuel(_)) => too_long(budget),
         _ => {
             let mut reason = format!("{}{place}", short_reason(&error));
             for more in [refused, last_words.map(|words| format!("its last words: {words}"))].into_iter().flatten() {
                 reason.push_str("; ");
                 reason.push_str(&more);
             }
-            ApplyFailure::Trapped(reason)
+            trapped(&reason)
         }
     }
 }
@@ -219,5 +249,5 @@ fn place(backtrace: &WasmBacktrace) -> String {
     // Without a name are the bridges that componentizing put in, and stripped plugins.
     let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
     let names: Vec<_> = names.take(MAX_FRAMES).map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { String::new() } else { format!(" in {}", names.join(", called by ")) }
+    if names.is_empty() { String::new() } else { printable(&format!(" in {}", names.join(", called by "))) }
 }

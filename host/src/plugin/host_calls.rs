@@ -1,5 +1,5 @@
-//! What a guest may ask of the host: rows of its own read model, lines in the log. Checks nothing
-//! itself: the draft knows the declared tables, and the store limits what a call can bring.
+//! What a guest may ask of the host: rows of its own read model, lines in the log; each for its price in fuel. Checks
+//! nothing itself: the draft knows the declared tables, and the store limits what a call can bring.
 
 use wasmtime::component::Linker;
 
@@ -30,14 +30,15 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State
 
 impl read_model::Host for State {
     fn get(&mut self, table: String, key: Vec<Value>) -> wasmtime::Result<Option<Vec<Value>>> {
-        let row = self.draft.get(&table, &into_model(key)).map_err(trap)?;
-        Ok(row.map(into_guest))
+        let key = self.taken(key)?;
+        let row = self.draft.get(&table, &key).map_err(trap)?;
+        row.map(|row| self.given(row)).transpose()
     }
 
     fn get_many(&mut self, table: String, keys: Vec<Vec<Value>>) -> wasmtime::Result<Vec<Option<Vec<Value>>>> {
-        let keys: Vec<_> = keys.into_iter().map(into_model).collect();
+        let keys = keys.into_iter().map(|key| self.taken(key)).collect::<wasmtime::Result<Vec<_>>>()?;
         let rows = self.draft.get_many(&table, &keys).map_err(trap)?;
-        Ok(rows.into_iter().map(|row| row.map(into_guest)).collect())
+        rows.into_iter().map(|row| row.map(|row| self.given(row)).transpose()).collect()
     }
 
     fn find(
@@ -47,14 +48,16 @@ impl read_model::Host for State {
         values: Vec<Value>,
         limit: u32,
     ) -> wasmtime::Result<Vec<Vec<Value>>> {
-        let rows = self.draft.find(&table, &index, &into_model(values), limit as usize).map_err(trap)?;
-        Ok(rows.into_iter().map(into_guest).collect())
+        let values = self.taken(values)?;
+        let rows = self.draft.find(&table, &index, &values, limit as usize).map_err(trap)?;
+        rows.into_iter().map(|row| self.given(row)).collect()
     }
 }
 
 impl read_model_writes::Host for State {
     fn put(&mut self, table: String, row: Vec<Value>) -> wasmtime::Result<()> {
-        self.draft.put(&table, into_model(row)).map_err(trap)
+        let row = self.taken(row)?;
+        self.draft.put(&table, row).map_err(trap)
     }
 
     fn put_many(&mut self, table: String, rows: Vec<Vec<Value>>) -> wasmtime::Result<()> {
@@ -62,12 +65,14 @@ impl read_model_writes::Host for State {
     }
 
     fn delete(&mut self, table: String, key: Vec<Value>) -> wasmtime::Result<()> {
-        self.draft.delete(&table, into_model(key)).map_err(trap)
+        let key = self.taken(key)?;
+        self.draft.delete(&table, key).map_err(trap)
     }
 }
 
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.work.charge(1, message.len())?;
         let level = match level {
             log::Level::Debug => Level::Debug,
             log::Level::Info => Level::Info,
@@ -81,12 +86,28 @@ impl log::Host for State {
 
 impl stdio::Host for State {
     fn write(&mut self, to: stdio::Descriptor, bytes: Vec<u8>) -> wasmtime::Result<()> {
+        self.work.charge(1, bytes.len())?;
         let stream = match to {
             stdio::Descriptor::Stdout => Stream::Output,
             stdio::Descriptor::Stderr => Stream::Error,
         };
         self.voice.write(stream, &bytes);
         Ok(())
+    }
+}
+
+impl State {
+    /// A row or key that the guest brings, for its price.
+    fn taken(&self, values: Vec<Value>) -> wasmtime::Result<Vec<model::Value>> {
+        let values = into_model(values);
+        self.work.charge(1, model::bytes_of(&values))?;
+        Ok(values)
+    }
+
+    /// A row that the guest gets, for its price.
+    fn given(&self, row: Vec<model::Value>) -> wasmtime::Result<Vec<Value>> {
+        self.work.charge(1, model::bytes_of(&row))?;
+        Ok(into_guest(row))
     }
 }
 

@@ -31,6 +31,16 @@ impl Limiter {
     pub fn take_refused(&mut self) -> Option<String> {
         self.refused.take()
     }
+
+    /// Which limit Wasmtime means, where it does not ask this limiter.
+    pub fn name_limit(&self, error: &str) -> Option<String> {
+        let Limits { memory_bytes, max_tables, .. } = self.limits;
+        if error.starts_with("resource limit exceeded") {
+            return Some(format!("the limit max_tables is {max_tables}"));
+        }
+        let copies_too_much = error.starts_with("too much data is being copied");
+        copies_too_much.then(|| format!("for a call of the host, too, the limit memory_mib is {}", memory_bytes >> 20))
+    }
 }
 
 impl ResourceLimiter for Limiter {

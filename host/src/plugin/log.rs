@@ -7,6 +7,12 @@ use std::time::{Duration, Instant};
 /// The longest line; the rest of it is cut off.
 const MAX_LINE_BYTES: usize = 4096;
 
+/// What a line takes in the log besides its text.
+const LINE_BYTES: usize = 64;
+
+/// The most that is looked at of one message or of one write; the rest counts as one dropped line.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// How important a line is.
@@ -45,20 +51,26 @@ impl PluginLog {
         self.line_at(Instant::now(), level, line);
     }
 
+    /// Counts a line that is not logged.
+    fn drop_line(&self) {
+        self.renew(Instant::now()).dropped_lines += 1;
+    }
+
     /// Says how much was dropped, once the second in which that happened is over.
     pub fn report_dropped(&self) {
         drop(self.renew(Instant::now()));
     }
 
     fn line_at(&self, now: Instant, level: Level, line: &str) {
-        let line = printable(line);
         let mut window = self.renew(now);
-        if window.bytes + line.len() > self.bytes_per_second {
+        let bytes = line.len().min(MAX_LINE_BYTES) + LINE_BYTES;
+        if window.bytes + bytes > self.bytes_per_second {
             window.dropped_lines += 1;
             return;
         }
-        window.bytes += line.len();
+        window.bytes += bytes;
         drop(window);
+        let line = printable(line);
         let plugin = &self.plugin;
         match level {
             Level::Debug => tracing::debug!(target: "plugin", %plugin, "{line}"),
@@ -96,7 +108,7 @@ impl Drop for PluginLog {
 }
 
 /// One line without control characters, not longer than [`MAX_LINE_BYTES`].
-fn printable(line: &str) -> String {
+pub(super) fn printable(line: &str) -> String {
     let end = line.floor_char_boundary(MAX_LINE_BYTES);
     let mut text: String = line[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if end < line.len() {
@@ -158,7 +170,11 @@ impl SharedVoice {
 
 impl Voice {
     fn say(&mut self, level: Level, message: &str) {
-        for line in message.lines() {
+        let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
+        if end < message.len() {
+            self.log.drop_line();
+        }
+        for line in message[..end].lines() {
             self.log.line(level, line);
             if matches!(level, Level::Warn | Level::Error) && self.tells_more(line) {
                 self.last_words = Some(printable(line));
@@ -182,7 +198,11 @@ impl Voice {
     }
 
     fn write(&mut self, stream: Stream, bytes: &[u8]) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let looked_at = &bytes[..bytes.len().min(MAX_MESSAGE_BYTES)];
+        if looked_at.len() < bytes.len() {
+            self.log.drop_line();
+        }
+        for part in looked_at.split_inclusive(|byte| *byte == b'\n') {
             let buffer = self.buffer(stream);
             let room = (MAX_LINE_BYTES + 1).saturating_sub(buffer.len());
             buffer.extend_from_slice(&part[..part.len().min(room)]);
@@ -274,17 +294,31 @@ pub(super) mod tests {
     #[test]
     fn what_exceeds_the_limit_is_dropped_and_counted() {
         let lines = logged(|| {
-            let log = PluginLog::new("orders", 10);
+            let log = PluginLog::new("orders", 2 * LINE_BYTES + 10);
             let start = Instant::now();
-            for line in ["12345", "67890", "dropped", "too"] {
+            for line in ["12345", "67890", "", "too"] {
                 log.line_at(start, Level::Info, line);
             }
-            log.line_at(start + 2 * WINDOW, Level::Info, "again");
+            log.line_at(start + 2 * WINDOW, Level::Info, "again and");
+            log.line_at(start + 2 * WINDOW, Level::Info, "");
             log.line_at(start + 2 * WINDOW, Level::Info, "dropped");
         });
-        let dropped = |count: usize| format!("WARN orders: {count} lines dropped: more than 10 bytes in a second");
-        let expected = ["INFO orders: 12345", "INFO orders: 67890", &dropped(2), "INFO orders: again", &dropped(1)];
-        assert_eq!(lines, expected);
+        let dropped = |count: usize| format!("WARN orders: {count} lines dropped: more than 138 bytes in a second");
+        let told = ["INFO orders: 12345", "INFO orders: 67890", &dropped(2), "INFO orders: again and", "INFO orders: "];
+        assert_eq!(lines[..5], told, "an empty line takes its place, too");
+        assert_eq!(lines[5..], [dropped(1)]);
+    }
+
+    #[test]
+    fn of_a_message_without_end_only_the_beginning_is_looked_at() {
+        let lines = logged(|| {
+            let voice = SharedVoice::new(PluginLog::new("orders", 1 << 30));
+            voice.say(Level::Info, &"\n".repeat(10 * MAX_MESSAGE_BYTES));
+            voice.write(Stream::Output, &vec![b'\n'; 10 * MAX_MESSAGE_BYTES]);
+        });
+        let told = lines.iter().filter(|line| line.starts_with("INFO")).count();
+        assert_eq!(told, 2 * MAX_MESSAGE_BYTES);
+        assert!(lines.iter().any(|line| line.contains("lines dropped")), "{:?}", lines.last());
     }
 
     #[test]

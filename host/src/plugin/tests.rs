@@ -14,6 +14,7 @@ use crate::read_model::{Identity, ReadModelDraft, ReadModelWriter, Value};
 
 mod compiling;
 mod guests;
+mod stopping;
 use guests::{Guest, described_with_wasi};
 
 struct Fixture {
@@ -44,11 +45,15 @@ impl Fixture {
     }
 
     fn draft(&self, code: &dyn ProjectionCode) -> ReadModelDraft {
+        self.writer(code).draft(64 << 20).expect("a draft")
+    }
+
+    fn writer(&self, code: &dyn ProjectionCode) -> ReadModelWriter {
         let description = code.description();
         let identity = Identity { projection: "any".into(), read_model_version: 1, ..Identity::default() };
         let schema = Arc::new(description.schema.clone());
         let path = self.dir.path().join("rows.db");
-        ReadModelWriter::open(&path, &identity, schema).and_then(|writer| writer.draft(64 << 20)).expect("a draft")
+        ReadModelWriter::open(&path, &identity, schema).expect("opens")
     }
 
     /// What is wrong with these bytes.
@@ -189,7 +194,7 @@ fn an_endless_apply_is_interrupted_by_the_clock() {
 
 #[test]
 fn fuel_runs_out_at_the_same_place_every_time() {
-    let fixture = Fixture::with(|options| options.fuel_per_event = 100_000);
+    let fixture = Fixture::with(|options| options.fuel_per_event = 1_000_000);
     let writing_for_ever = "
         (i32.store8 (i32.const 608) (i32.const 3))
         (i32.store8 (i32.const 624) (i32.const 1))

@@ -11,28 +11,33 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::clocks::WasiClocksCtxView;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait};
 
 use super::log::{SharedVoice, Stream};
+use super::work::Work;
 
-/// The most bytes a guest may ask for in one call, for output and for random numbers.
-const MAX_BYTES_PER_CALL: usize = 64 << 10;
+/// The most bytes of output that a guest may bring in one call.
+const MAX_OUTPUT_BYTES: usize = 64 << 10;
+
+/// The most random bytes that a guest may ask for in one call. They have no price, so a call may not take long.
+const MAX_RANDOM_BYTES: u64 = 4 << 10;
 
 const NANOSECONDS_PER_READ: u64 = 1000;
 
 /// What one instance sees of WASI.
-pub(super) fn context(voice: &SharedVoice, input: &[u8]) -> WasiCtx {
+pub(super) fn context(voice: &SharedVoice, work: &Work, input: &[u8]) -> WasiCtx {
+    let output = |stream| Output { voice: voice.clone(), work: work.clone(), stream };
     let mut builder = WasiCtx::builder();
     builder
         .stdin(MemoryInputPipe::new(input.to_vec()))
-        .stdout(Output { voice: voice.clone(), stream: Stream::Output })
-        .stderr(Output { voice: voice.clone(), stream: Stream::Error })
+        .stdout(output(Stream::Output))
+        .stderr(output(Stream::Error))
         .secure_random(Deterministic::new(fixed_bytes()))
         .insecure_random(Deterministic::new(fixed_bytes()))
         .insecure_random_seed(0)
-        .max_random_size(MAX_BYTES_PER_CALL as u64)
+        .max_random_size(MAX_RANDOM_BYTES)
         .wall_clock(StandingClock::default())
         .monotonic_clock(StandingClock::default())
         .allow_tcp(false)
@@ -126,8 +131,10 @@ impl Pollable for OverTimer {
 }
 
 /// Standard output or error of one instance.
+#[derive(Clone)]
 struct Output {
     voice: SharedVoice,
+    work: Work,
     stream: Stream,
 }
 
@@ -144,12 +151,13 @@ impl StdoutStream for Output {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Self { voice: self.voice.clone(), stream: self.stream })
+        Box::new(self.clone())
     }
 }
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.work.charge(1, bytes.len()).map_err(StreamError::Trap)?;
         self.voice.write(self.stream, &bytes);
         Ok(())
     }
@@ -159,7 +167,7 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(MAX_BYTES_PER_CALL)
+        Ok(MAX_OUTPUT_BYTES)
     }
 }
 

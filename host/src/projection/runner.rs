@@ -10,6 +10,7 @@ use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
 use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode, upcasting};
+use crate::crash_point;
 use crate::event::{EventBatch, Position};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
@@ -171,6 +172,7 @@ impl Runner {
             }
             self.model()?.build_indexes()?;
             self.visible_to = self.read_to;
+            self.acquit()?;
             return Ok(Step::CaughtUp);
         }
         self.uncommitted_events += read;
@@ -195,15 +197,9 @@ impl Runner {
     fn step_alone(&mut self, scanned_to: Position) -> Result<Step, Failure> {
         let verdict = self.apply_alone()?;
         self.read_to = scanned_to;
-        let step = match verdict {
-            None => Step::Applied,
-            Some(reason) => {
-                let letter = self.dead_letter(0, DeadLetterKind::Failed, Some(reason))?;
-                let position = letter.position;
-                self.park(letter)?;
-                Step::Parked(position)
-            }
-        };
+        let failed = verdict.map(|reason| self.dead_letter(0, DeadLetterKind::Failed, Some(reason))).transpose()?;
+        let step = failed.as_ref().map_or(Step::Applied, |letter| Step::Parked(letter.position));
+        failed.map_or(Ok(()), |letter| self.park(letter))?;
         self.commit()?;
         self.widen();
         Ok(step)
@@ -254,16 +250,23 @@ impl Runner {
         let apply = || instance.apply(&self.batch, &mut self.draft);
         let applied = self.stopwatch.time(|times| &mut times.plugin, apply);
         self.draft.end_reads();
+        crash_point::reached("batch-applied");
         Ok(applied?)
     }
 
     /// Goes back to the checkpoint after a failure and decides how to go on.
     fn recover(&mut self, failure: Failure) -> Result<Step, Halt> {
         let tried = self.uncommitted_events;
+        // The commit under way may have failed, too, and worse.
+        let failure = match self.note_commit(true) {
+            Err(worse) if worse.disposition() == Disposition::Rebuild => worse,
+            _ => failure,
+        };
         self.reset();
-        let finished = self.model().and_then(|model| Ok(model.finish_run()?));
-        if let Err(error) = finished {
-            return Err(Halt { disposition: Disposition::Retry, reason: error.to_string() });
+        if failure.disposition() != Disposition::Rebuild
+            && let Err(error) = self.model().and_then(|model| Ok(model.finish_run()?))
+        {
+            return Err(Halt { disposition: error.disposition(), reason: error.to_string() });
         }
         match failure.disposition() {
             Disposition::Isolate => {
@@ -286,6 +289,15 @@ impl Runner {
         self.read_to = self.checkpoint;
         self.uncommitted_events = 0;
         self.run_noted = false;
+    }
+
+    /// With nothing left to apply: if the daemon ended while the plugin ran, it was no event behind the checkpoint.
+    fn acquit(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.unfinished_runs) > 0 {
+            self.model()?.finish_run()?;
+            self.isolating = None;
+        }
+        Ok(())
     }
 
     /// After a commit: more events at a time again, until none is suspected any more.

@@ -9,13 +9,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::ProjectionCode;
-use super::builds::Builds;
+use super::builds::{Builds, READ_MODELS};
 use super::load_code::LoadCode;
-use super::managed::{All, Managed, Shared, delete_orphans};
+use super::managed::{All, Managed, Shared, delete_orphans, delete_strangers};
 use super::status::{ProjectionState, ProjectionStatus};
 use super::upcasting::Upcasted;
 use super::worker::{Command, Worker, WorkerOptions};
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::event::{Position, StreamName};
 use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
@@ -78,11 +79,12 @@ impl Projections {
         options: WorkerOptions,
         load_code: Box<dyn LoadCode>,
     ) -> Result<Self, ProjectionError> {
-        let folder = data.join("read-models");
+        let folder = data.join(READ_MODELS);
         std::fs::create_dir_all(&folder).map_err(ProjectionError::Folder)?;
         let builds = Builds::open(&data.join("catalog.db"))?;
         let mut projections = BTreeMap::new();
         for entry in builds.load()? {
+            delete_strangers(&events, &entry, &folder).map_err(ProjectionError::Folder)?;
             projections.insert(entry.name.clone(), Managed::at_rest(entry, &folder));
         }
         delete_orphans(&folder, &projections).map_err(ProjectionError::Folder)?;
@@ -118,7 +120,9 @@ impl Projections {
             self.shared.run_active(managed, old)?;
         }
         let installed = self.shared.run(managed, upcast)?;
+        crash_point::reached("code-replaced");
         builds.save(&managed.entry)?;
+        crash_point::reached("code-saved");
         Ok(installed)
     }
 
@@ -270,9 +274,11 @@ impl Projections {
         let upcasters = shared.lock().upcasters.clone();
         self.with(name, |managed, builds| {
             let code = Upcasted::new(&managed.running_code()?, &upcasters);
-            managed.drop_candidate();
+            managed.drop_candidate(&shared.folder);
             shared.run_candidate(managed, code)?;
-            Ok(builds.save(&managed.entry)?)
+            builds.save(&managed.entry)?;
+            crash_point::reached("replay-saved");
+            Ok(())
         })
     }
 
@@ -285,7 +291,7 @@ impl Projections {
             if managed.candidate.is_none() {
                 return Err(managed.not_possible("no replay is under way"));
             }
-            managed.drop_candidate();
+            managed.drop_candidate(&self.shared.folder);
             Ok(builds.save(&managed.entry)?)
         })
     }

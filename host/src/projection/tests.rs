@@ -16,6 +16,8 @@ use crate::read_model::{Column, ColumnType, DeadLetterKind, Index, ReadModelFile
 
 mod commits;
 mod control;
+mod faults;
+mod simulation;
 mod upcasting;
 
 type Verdict = fn(&EventRef<'_>) -> Result<(), ApplyFailure>;
@@ -118,13 +120,17 @@ impl Log {
     }
 
     fn append(&self, stream: &str, event_type: &str) {
+        self.append_data(stream, event_type, "{}");
+    }
+
+    fn append_data(&self, stream: &str, event_type: &str, data: &str) {
         let event = NewEvent {
             id: Uuid::now_v7(),
             event_type: event_type.into(),
             schema_version: 1,
             time: Timestamp(0),
             content_type: JSON.into(),
-            data: b"{}".to_vec(),
+            data: data.as_bytes().to_vec(),
             metadata: "{}".into(),
         };
         let stream = stream.parse().expect("a stream name");
@@ -305,6 +311,28 @@ fn an_event_that_ends_the_daemon_every_time_is_parked_in_the_end() {
 }
 
 #[test]
+fn an_event_that_ends_the_daemon_when_it_is_tried_again_accuses_no_other() {
+    let log = Log::new();
+    log.append("order-1", "Poison");
+    let mut runner = log.runner("m.db", &Counting::new("a", traps_on_poison), RunnerOptions::default());
+    run(&mut runner);
+    drop(runner);
+    let deadly = Counting::new("a", |event| {
+        assert_ne!(event.kind.event_type, "Poison", "the process dies here");
+        Ok(())
+    });
+    for _ in 0..2 * RunnerOptions::default().unfinished_runs {
+        let mut runner = log.runner("m.db", &deadly, RunnerOptions::default());
+        run(&mut runner);
+        assert!(catch_unwind(AssertUnwindSafe(|| runner.redrive("order-1"))).is_err());
+    }
+    log.append("order-2", "Placed");
+    run(&mut log.runner("m.db", &deadly, RunnerOptions::default()));
+    assert_eq!(letters(&log, "m.db"), [(1, DeadLetterKind::Failed)]);
+    assert_eq!(rows(&log.path("m.db")), expected(&[("order-2", 1)]));
+}
+
+#[test]
 fn too_many_dead_letters_stop_the_projection() {
     let log = Log::new();
     for _ in 0..5 {
@@ -323,7 +351,7 @@ fn a_read_model_of_another_log_or_ahead_of_the_log_is_to_be_rebuilt() {
     let code = Counting::new("a", fine);
     log.append("order-1", "Placed");
     let older = log.path("older.db");
-    let events = crate::sqlite::open(&log.path("events.db"), crate::sqlite::Synchronous::Full).expect("opens");
+    let events = rusqlite::Connection::open(log.path("events.db")).expect("opens");
     events.execute("VACUUM INTO ?", [older.to_str()]).expect("copies");
     log.append("order-1", "Paid");
     run(&mut log.runner("m.db", &code, RunnerOptions::default()));

@@ -8,6 +8,11 @@ use crate::event::{EventBatch, EventRef, Interest};
 use crate::event_store::{EventStoreError, EventView};
 use crate::upcast::{UpcastFailure, Upcasters};
 
+/// The projection as it is behind upcasters: those that touch its interests.
+pub fn behind(upcasters: &Upcasters, code: &Arc<dyn ProjectionCode>) -> Arc<dyn ProjectionCode> {
+    Upcasted::new(code, upcasters)
+}
+
 /// Code of a projection with those upcasters that matter to it.
 pub(super) struct Upcasted {
     code: Arc<dyn ProjectionCode>,

@@ -21,7 +21,7 @@ impl<'a> Cell<'a> {
     /// Takes the first cell off `bytes`.
     ///
     /// # Errors
-    /// What is wrong with the bytes, in words that follow "the changes that flush returned".
+    /// What is wrong with the bytes, in words that follow "the buffer that flush returned".
     pub fn take(bytes: &mut &'a [u8]) -> Result<Self, String> {
         let [tag] = take(bytes)?;
         Ok(match tag {

@@ -93,6 +93,10 @@ impl Changes {
         (self.writes, self.bytes)
     }
 
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Takes a flush buffer. After an error the changes are of no more use.
     ///
     /// # Errors
@@ -337,7 +341,7 @@ fn has(row: &Row, columns: &[usize], values: &[Cell<'_>]) -> bool {
 
 /// Why a flush buffer is not taken.
 enum Broken {
-    /// Follows "the changes that flush returned".
+    /// Follows "the buffer that flush returned".
     Buffer(String),
     Row(ReadModelError),
 }
@@ -359,7 +363,7 @@ impl Broken {
         match self {
             Self::Row(error) => error,
             Self::Buffer(what) => ReadModelError::Mismatch(format!(
-                "the changes that flush returned {what} (near byte {} of {length})",
+                "the buffer that flush returned {what} (near byte {} of {length})",
                 length - left
             )),
         }

@@ -5,16 +5,25 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 
 use super::cell::Cell;
 use super::changes::{Change, Changes, Operation};
 use super::statements::{self, Statements};
-use super::{Key, ReadModelError, ReadModelWriter, Row, Schema, Table, Value, key};
+use super::{Key, ReadModelError, ReadModelWriter, Row, Schema, Table, Value, bytes_of, key};
 
 /// The most rows one call of `get_many` or `find` answers.
 pub const MAX_ROWS_PER_READ: usize = 10_000;
+
+/// How long the reads of one call of a plugin may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBudget {
+    Until(Instant),
+    /// Instructions of SQLite: the same on every machine.
+    Steps(u64),
+}
 
 /// Uncommitted writes over committed rows. A detached draft (the default) has no tables.
 #[derive(Debug, Default)]
@@ -50,6 +59,22 @@ impl ReadModelDraft {
     /// Whether [`Self::find`] was ever called.
     pub fn finds(&self) -> bool {
         self.finds
+    }
+
+    /// Until this is called again, reads beyond the budget fail with [`ReadModelError::TooLong`].
+    pub fn limit_reads(&mut self, budget: ReadBudget) {
+        const STEPS_BETWEEN_LOOKS: i32 = 1000;
+        let Some(reader) = &mut self.reader else { return };
+        let mut steps = 0;
+        let is_over = move || {
+            steps += STEPS_BETWEEN_LOOKS as u64;
+            match budget {
+                ReadBudget::Until(end) => Instant::now() >= end,
+                ReadBudget::Steps(most) => steps > most,
+            }
+        };
+        // Without it a call may take longer, and ends all the same.
+        let _ = reader.progress_handler(STEPS_BETWEEN_LOOKS, Some(is_over));
     }
 
     /// Forgets every write.
@@ -89,8 +114,14 @@ impl ReadModelDraft {
     /// The row with this primary key.
     ///
     /// # Errors
-    /// When the table is not declared, the key does not fit it, or the file cannot be read.
+    /// When the table is not declared, the key does not fit it, the row is larger than a draft may be, or the file
+    /// cannot be read.
     pub fn get(&self, table: &str, key: &[Value]) -> Result<Option<Row>, ReadModelError> {
+        self.get_within(&mut self.changes.max_bytes(), table, key)
+    }
+
+    /// As [`Self::get`], with this room for the row.
+    fn get_within(&self, room: &mut usize, table: &str, key: &[Value]) -> Result<Option<Row>, ReadModelError> {
         let (place, table) = self.table(table)?;
         let key = fit_key(table, key)?;
         let mut encoded = Vec::with_capacity(24);
@@ -98,10 +129,14 @@ impl ReadModelDraft {
         let uncommitted = [Some(&self.changes), self.committing.as_deref()];
         let mut uncommitted = uncommitted.into_iter().flatten();
         match uncommitted.find_map(|changes| changes.get(&self.schema, place, &encoded)) {
-            Some(Change::Put(row)) => Ok(Some(row.to_row())),
+            Some(Change::Put(row)) => {
+                let row = row.to_row();
+                take_room(room, table, &row)?;
+                Ok(Some(row))
+            }
             Some(Change::Delete(_)) => Ok(None),
             None => {
-                let rows = self.select(&self.statements[place].get, &key, table)?;
+                let rows = self.select(room, &self.statements[place].get, &key, table)?;
                 Ok(rows.into_iter().next())
             }
         }
@@ -110,19 +145,21 @@ impl ReadModelDraft {
     /// As [`Self::get`], for at most [`MAX_ROWS_PER_READ`] keys.
     ///
     /// # Errors
-    /// As [`Self::get`], and when there are too many keys.
+    /// As [`Self::get`], when there are too many keys, or all rows together are larger than a draft may be.
     pub fn get_many(&self, table: &str, keys: &[Key]) -> Result<Vec<Option<Row>>, ReadModelError> {
         if keys.len() > MAX_ROWS_PER_READ {
             return Err(mismatch(format!("get-many of {} keys; at most {MAX_ROWS_PER_READ} are allowed", keys.len())));
         }
-        keys.iter().map(|key| self.get(table, key)).collect()
+        let mut room = self.changes.max_bytes();
+        keys.iter().map(|key| self.get_within(&mut room, table, key)).collect()
     }
 
     /// The rows whose indexed columns begin with `values`, by primary key; at most `limit` of them
     /// and never more than [`MAX_ROWS_PER_READ`].
     ///
     /// # Errors
-    /// When table, index or values do not fit the declaration, or the file cannot be read.
+    /// When table, index or values do not fit the declaration, the rows are larger than a draft may be, or the file
+    /// cannot be read.
     pub fn find(
         &mut self,
         table: &str,
@@ -155,7 +192,8 @@ impl ReadModelDraft {
         let changing: usize = uncommitted.map(|changes| changes.keys(place)).sum();
         let mut parameters = values.clone();
         parameters.push(Cell::Integer((limit + changing) as i64));
-        let committed = self.select(&statements::find(table, index, values.len()), &parameters, table)?;
+        let room = &mut self.changes.max_bytes();
+        let committed = self.select(room, &statements::find(table, index, values.len()), &parameters, table)?;
         let key_columns = table.key_columns();
         let mut found: BTreeMap<Vec<u8>, Row> =
             committed.into_iter().map(|row| (encoded_key(&key_columns, &row), row)).collect();
@@ -207,17 +245,30 @@ impl ReadModelDraft {
         taken.inspect_err(|_| self.clear())
     }
 
-    fn select(&self, sql: &str, parameters: &[Cell<'_>], table: &Table) -> Result<Vec<Row>, ReadModelError> {
+    fn select(
+        &self,
+        room: &mut usize,
+        sql: &str,
+        parameters: &[Cell<'_>],
+        table: &Table,
+    ) -> Result<Vec<Row>, ReadModelError> {
         let reader = self.attached()?;
-        let query = || {
-            if reader.is_autocommit() {
-                reader.execute_batch("BEGIN")?;
-            }
-            let mut statement = reader.prepare_cached(sql)?;
-            let rows = statement.query_map(params_from_iter(parameters), |row| statements::read_row(row, table))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::OperationInterrupted) => ReadModelError::TooLong,
+            _ => ReadModelError::Sqlite { path: self.path.clone(), source },
         };
-        query().map_err(|source| ReadModelError::Sqlite { path: self.path.clone(), source })
+        if reader.is_autocommit() {
+            reader.execute_batch("BEGIN").map_err(failed)?;
+        }
+        let mut statement = reader.prepare_cached(sql).map_err(failed)?;
+        let mut found = statement.query(params_from_iter(parameters)).map_err(failed)?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next().map_err(failed)? {
+            let row = statements::read_row(row, table).map_err(failed)?;
+            take_room(room, table, &row)?;
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     fn attached(&self) -> Result<&Connection, ReadModelError> {
@@ -234,6 +285,13 @@ impl ReadModelDraft {
         let place = place.ok_or_else(|| mismatch(format!("the table {name:?} is not declared")))?;
         Ok((place, &schema.tables()[place]))
     }
+}
+
+fn take_room(room: &mut usize, table: &Table, row: &Row) -> Result<(), ReadModelError> {
+    *room = room.checked_sub(bytes_of(row)).ok_or_else(|| {
+        mismatch(format!("the rows that a read of table {:?} asks for are too large; read fewer at once", table.name))
+    })?;
+    Ok(())
 }
 
 fn fit_key<'a>(table: &Table, key: &'a [Value]) -> Result<Vec<Cell<'a>>, ReadModelError> {

@@ -11,6 +11,16 @@ pub enum Value {
     Boolean(bool),
 }
 
+/// About the memory that values take.
+pub fn bytes_of(values: &[Value]) -> usize {
+    let own = values.iter().map(|value| match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(blob) => blob.len(),
+        _ => 0,
+    });
+    own.sum::<usize>() + size_of_val(values)
+}
+
 /// The values of all columns, in the order the table declares them.
 pub type Row = Vec<Value>;
 

@@ -108,6 +108,16 @@ impl<T: Into<Self>> From<Option<T>> for Leaf {
     }
 }
 
+/// Any bytes as the data of an event of every type.
+///
+/// # Panics
+/// When the two decoders differ.
+pub fn json(document: &[u8]) {
+    for (event_type, _) in VARIANTS {
+        compare(event_type, document).unwrap_or_else(|difference| panic!("{difference}"));
+    }
+}
+
 /// How many documents were compared.
 #[derive(Debug, Default, PartialEq)]
 pub struct Tally {

@@ -14,7 +14,8 @@ use tokio::sync::RwLock;
 use tower::ServiceExt;
 
 use crate::catalog::Plugins;
-use crate::code::ComponentDigest;
+use crate::code::{ComponentDigest, Registry};
+use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
 use crate::event::{EventBatch, Interest};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::app::App;
@@ -25,6 +26,8 @@ use crate::read_model::{Column, ColumnType, ReadModelDraft, Schema, Table, Value
 
 pub(in crate::http) struct Api {
     pub state: AppState,
+    /// Whom `state` asks about conflicts.
+    pub resolvers: Registry<dyn ConflictResolverCode>,
     pub app: Arc<App>,
     /// While a test holds it for writing, the projection `counting` gets nowhere.
     pub gate: Arc<RwLock<()>>,
@@ -58,12 +61,13 @@ impl Api {
 
     pub fn with(options: HttpOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let state = state(folder.path());
+        let resolvers = Registry::default();
+        let state = state(folder.path(), &resolvers);
         let gate = Arc::new(RwLock::new(()));
         let code = Arc::new(Counting::new(Arc::clone(&gate)));
         state.projections.install("counting.wasm", code).expect("installs");
         let app = App::new(state.clone(), options);
-        Self { state, router: router(Arc::clone(&app)), app, gate, _folder: folder }
+        Self { state, resolvers, router: router(Arc::clone(&app)), app, gate, _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response {
@@ -120,11 +124,13 @@ impl Drop for Api {
     }
 }
 
-pub(in crate::http) fn state(folder: &Path) -> AppState {
+pub(in crate::http) fn state(folder: &Path, resolvers: &Registry<dyn ConflictResolverCode>) -> AppState {
     let events = EventStore::open(&folder.join("events.db"), EventStoreOptions::default()).expect("opens");
     let load_code = Box::new(|_: &_| Err("no code is kept in this test".to_owned()));
     let projections = Projections::open(events.clone(), folder, WorkerOptions::default(), load_code).expect("opens");
-    AppState { events, projections, plugins: Plugins::default() }
+    let limits = ResolutionOptions { max_unseen_events: 20, ..ResolutionOptions::default() };
+    let conflicts = ConflictResolution::new(events.clone(), resolvers.clone(), limits);
+    AppState { events, conflicts, projections, plugins: Plugins::default() }
 }
 
 /// Counts the events of each stream; an event of type `Poison` it refuses.

@@ -117,6 +117,12 @@ impl Guest {
         Self { name: "sums", imports: String::new(), functions: functions.into(), memory_pages: 2 }
     }
 
+    /// A columnar guest whose `flush` does this first.
+    pub fn with_flush(self, flush: &str) -> Self {
+        let begin = "(func (export \"flush\") (result i32)";
+        Self { functions: self.functions.replace(begin, &format!("{begin} {flush}")), ..self }
+    }
+
     /// With another name of the projection.
     pub fn named(self, name: &'static str) -> Self {
         Self { name, ..self }

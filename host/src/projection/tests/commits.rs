@@ -72,3 +72,17 @@ fn a_replayed_read_model_has_its_indexes_when_it_has_caught_up_and_not_before() 
     assert_eq!(runner.step().expect("is at the end"), Step::CaughtUp);
     assert_eq!(indexes(), 1);
 }
+
+#[test]
+fn an_event_that_could_not_be_parked_is_parked_as_failed_the_next_time() {
+    let log = Log::new();
+    ["Placed", "Poison", "Placed"].iter().for_each(|event_type| log.append("order-1", event_type));
+    let mut runner = log.runner("m.db", &Counting::new("a", traps_on_poison), RunnerOptions::default());
+    let saboteur = rusqlite::Connection::open(log.path("m.db")).expect("opens");
+    let full = "CREATE TRIGGER full BEFORE INSERT ON lantern_dead_letters BEGIN SELECT raise(ABORT, 'no room'); END";
+    saboteur.execute_batch(full).expect("sabotages");
+    assert_eq!(run_to_halt(&mut runner).disposition, Disposition::Retry);
+    saboteur.execute_batch("DROP TRIGGER full").expect("mends");
+    run(&mut runner);
+    assert_eq!(letters(&log, "m.db"), [(2, DeadLetterKind::Failed), (3, DeadLetterKind::Waiting)]);
+}

@@ -3,18 +3,22 @@
 use super::*;
 
 /// Waits until the projection has applied everything in the log and no replay is under way.
-pub(super) fn settled(projections: &Projections) -> ProjectionStatus {
-    let mut visible = projections.checkpoint_changes("counting").expect("known");
+pub fn settled(projections: &Projections) -> ProjectionStatus {
+    settled_as(projections, "counting")
+}
+
+pub fn settled_as(projections: &Projections, name: &str) -> ProjectionStatus {
+    let mut visible = projections.checkpoint_changes(name).expect("known");
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     loop {
-        let status = projections.status("counting").expect("known");
+        let status = projections.status(name).expect("known");
         let at_head = *visible.borrow_and_update() == status.active.head;
         if at_head && status.replay.is_none() && status.active.state == ProjectionState::Live {
             return status;
         }
         assert!(std::time::Instant::now() < deadline, "it never settled: {status:?}");
         std::thread::yield_now();
-        visible = projections.checkpoint_changes("counting").expect("known");
+        visible = projections.checkpoint_changes(name).expect("known");
     }
 }
 
@@ -142,5 +146,67 @@ fn renewed_code_takes_the_place_of_the_same_code_and_changes_nothing_else() {
     assert_eq!((status.active.dead_letters, status.active.build), (1, 1));
     projections.replay("counting").expect("replays");
     assert_eq!(settled(&projections).active.dead_letters, 2, "a replay runs the renewed code, too");
+    projections.shut_down();
+}
+
+#[test]
+fn what_a_crash_has_left_of_a_retired_read_model_is_deleted_at_the_next_start() {
+    let log = Log::new();
+    log.append("order-1", "Placed");
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", Counting::new("a", fine).code()).expect("installs");
+    settled(&projections);
+    projections.shut_down();
+    drop(projections);
+    let left = ["counting.1.7.db-wal", "counting.1.7.db-shm", "counting.1.8.db-journal", "gone.1.1.db"];
+    let left = left.map(|name| log.path("read-models").join(name));
+    left.iter().for_each(|path| std::fs::write(path, b"left").expect("writes"));
+    log.projections(&[]);
+    assert!(!left.iter().any(|path| path.exists()));
+    assert!(log.path("read-models/counting.1.1.db").exists());
+}
+
+#[test]
+fn a_replay_that_stands_still_leaves_no_file_when_it_is_given_up() {
+    let log = Log::new();
+    log.append("order-1", "Placed");
+    let (old, new, newer) = (Counting::new("a", fine), Counting::new("b", fine), Counting::new("c", fine));
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", old.code()).expect("installs");
+    settled(&projections);
+    projections.pause("counting").expect("pauses");
+    projections.install("counting.wasm", new.version(2).code()).expect("installs");
+    projections.shut_down();
+    drop(projections);
+    let begun = log.path("read-models/counting.2.2.db");
+    std::fs::write(&begun, b"begun").expect("writes");
+    let projections = log.projections(&[&old]);
+    projections.install("counting.wasm", newer.version(3).code()).expect("installs");
+    assert_eq!(projections.status("counting").expect("known").replay.map(|replay| replay.build), Some(3));
+    assert!(!begun.exists());
+    projections.shut_down();
+}
+
+#[test]
+fn parked_events_that_could_not_be_applied_again_for_want_of_room_are_tried_once_more() {
+    let log = Log::new();
+    log.append("order-1", "Poison");
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", Counting::new("a", traps_on_poison).code()).expect("installs");
+    let path = settled(&projections).active.read_model_path;
+    let saboteur = rusqlite::Connection::open(path).expect("opens");
+    let full = "CREATE TRIGGER full BEFORE DELETE ON lantern_dead_letters BEGIN SELECT raise(ABORT, 'no room'); END";
+    saboteur.execute_batch(full).expect("sabotages");
+    projections.install("counting.wasm", Counting::new("b", fine).code()).expect("installs");
+    let wait_until = |wanted: fn(&ProjectionStatus) -> bool| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while !wanted(&projections.status("counting").expect("known")) {
+            assert!(std::time::Instant::now() < deadline, "{:?}", projections.status("counting"));
+            std::thread::yield_now();
+        }
+    };
+    wait_until(|status| status.active.state == ProjectionState::Retrying);
+    saboteur.execute_batch("DROP TRIGGER full").expect("mends");
+    wait_until(|status| status.active.state == ProjectionState::Live && status.active.dead_letters == 0);
     projections.shut_down();
 }

@@ -39,6 +39,24 @@ fn a_real_number_is_the_nearest_one_to_its_text() {
     }
 }
 
+#[test]
+fn the_corpus_of_the_fuzzer_has_the_same_verdict_and_the_same_values() {
+    let mut random = Random(3);
+    for folder in ["corpus", "findings"] {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz").join(folder).join("json");
+        for file in std::fs::read_dir(folder).into_iter().flatten() {
+            let document = std::fs::read(file.expect("listed").path()).expect("read");
+            json(&document);
+            for _ in 0..400 {
+                let mut document = document.clone();
+                damage(&mut random, &mut document);
+                json(&document);
+            }
+        }
+    }
+}
+
 const STRINGS: &[&str] = &[
     r#""""#,
     r#""\ud83d\ude00""#,
