@@ -15,7 +15,7 @@ const FUNCTION: usize = 70;
 const PARAMETERS: usize = 4;
 
 /// What may be larger, and why.
-const EXCEPTIONS: &[(&str, &str)] = &[];
+const EXCEPTIONS: &[(&str, &str)] = &[("host/src/sqlite/faulty.rs::open", "SQLite calls it with five")];
 
 /// Every file, function and parameter list over its budget: a stable name and how much it has.
 fn over_budget(source: &Source) -> Vec<(String, String)> {

@@ -167,7 +167,7 @@ impl Run {
             drop(reports);
             disturbance.while_clients_work(&inbox, told)
         });
-        disturbance.to_the_end()
+        disturbance.end()
     }
 
     /// Has the clients work undisturbed until each knows what became of its last request.
@@ -256,7 +256,7 @@ impl Disturbance<'_> {
     }
 
     /// Does what is left to do and waits for the end. Answers whether the daemon came to it by itself.
-    fn to_the_end(mut self) -> bool {
+    fn end(mut self) -> bool {
         while !self.is_over() && self.acts <= self.plan.replays {
             self.act();
         }

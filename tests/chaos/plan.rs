@@ -66,7 +66,7 @@ impl Plans {
     /// The next round; two of three end at a crash point. `edition` is the plugin in the folder.
     pub fn next(&mut self, edition: Edition) -> Plan {
         self.round += 1;
-        let is_at_point = self.round % 3 != 0;
+        let is_at_point = !self.round.is_multiple_of(3);
         let death = match self.random.below(2) {
             _ if is_at_point => self.next_point(),
             0 => Death::AfterAnswers(self.random.below(40)),

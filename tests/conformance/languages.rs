@@ -92,7 +92,11 @@ impl Language {
         built.map(|(projection, file)| Guest { projection, wasm: read(&file) }).collect()
     }
 
-    fn build_one(&self, projection: &str) -> PathBuf {
+    /// The file of one of its guests, built if it is not there or is old.
+    ///
+    /// # Panics
+    /// When it does not build.
+    pub fn build_one(&self, projection: &str) -> PathBuf {
         let folder = match projection {
             "conformance" => self.folder().join(projection),
             example => self.folder().join("examples").join(example),

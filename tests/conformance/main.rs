@@ -1,6 +1,8 @@
 //! One history, every language, the same read models: each language's guests run in a real daemon, and every row and every
 //! dead letter is compared with a fold that knows nothing of Lantern.
 //!
+//! Conflict resolvers in other languages decide as those in Rust.
+//!
 //! A language whose toolchain is missing is skipped with a line that says so, except where `CI=true`: there it fails.
 //! `LANTERN_WRITE_TABLE=1` writes what was measured into the table of `guest-sdk/README.md`. `LANTERN_GUEST_SDK` names
 //! another folder of languages than `guest-sdk/`.
@@ -10,6 +12,7 @@ mod history;
 mod languages;
 mod measured;
 mod read_model;
+mod resolvers;
 mod run;
 
 use std::sync::{Mutex, PoisonError};

@@ -9,7 +9,7 @@ use std::thread;
 use lantern_tests::{Answer, Api, Seeded, TestHost, eventually, is_dense, log_of, plugin};
 use serde_json::{Value, json};
 
-use crate::conflicts::{event, id, offer, propose, request, reserved, stream, with_seats};
+use crate::conflicts::{FILE, event, id, offer, propose, request, reserved, stream, with_seats};
 
 const KILLS: u64 = 5;
 
@@ -47,6 +47,43 @@ fn a_resolver_that_traps_loops_or_lies_rejects_and_the_daemon_goes_on() {
         propose(&api, "hostile-1", 1, &asked(number, "accept")).expect(201);
     }
     assert!(is_dense(&log_of(&api)));
+}
+
+#[test]
+fn a_crash_before_or_after_any_commit_leaves_a_decision_with_its_events_or_neither() {
+    let commands = [reserved(1, 3, 7), reserved(2, 4, 6), reserved(3, 9, 1)];
+    let mut crashes = 0;
+    for point in ["append-written", "append-committed"] {
+        let mut host = with_seats("[plugins]\nresolve_ms = 20000\n");
+        for nth in 1..=6 {
+            let name = format!("seats-{nth}");
+            offer(&host.api(), &name, 10);
+            host.stop();
+            assert!(host.start_again_to_crash_at(&format!("{point}:{nth}")), "it crashes at an append");
+            host.wait_for_plugin(FILE, "is loaded", |plugin| plugin["state"] == "loaded");
+            for (place, events) in commands.iter().enumerate() {
+                let number = 1 + place as u64;
+                // Ids of their own in each stream.
+                let events =
+                    json!([{ "id": id(100 * nth + number), "event_type": "SeatsReserved", "data": events[0]["data"] }]);
+                let answer = host.api().try_send(request(&name, 1, &events)).unwrap_or_else(|_| {
+                    eventually("the daemon has ended", || host.has_ended().then_some(()));
+                    crashes += 1;
+                    host.start_again();
+                    host.wait_for_plugin(FILE, "is loaded", |plugin| plugin["state"] == "loaded");
+                    propose(&host.api(), &name, 1, &events)
+                });
+                let judge = Judge::of(&host.api(), &name);
+                judge.assert_sound();
+                judge.assert_truthful(100 * nth + number, &answer);
+            }
+            let events = stream(&host.api(), &name);
+            let left: Vec<_> = events.iter().map(|event| event["data"]["left"].as_u64()).collect();
+            assert_eq!(left, [Some(10), Some(7), Some(3)], "{point}:{nth}");
+        }
+        assert!(is_dense(&log_of(&host.api())));
+    }
+    assert_eq!(crashes, 10, "five commits of three commands, before and after");
 }
 
 /// Judges what a client was told against the log and the stored conflicts.
@@ -133,12 +170,13 @@ fn thirty_two_writers_on_one_stream_get_truthful_answers_and_never_oversell() {
                     let seen = stream(api, "seats-1");
                     let seats = 1 + number % 3;
                     let left = seen.last().and_then(|event| event["data"]["left"].as_u64()).expect("an offer");
-                    let proposal = reserved(number, seats, left.saturating_sub(seats));
-                    (number, propose(api, "seats-1", seen.len() as u64, &proposal))
+                    // Who sees too few seats does not ask.
+                    let proposal = reserved(number, seats, left.checked_sub(seats)?);
+                    Some((number, propose(api, "seats-1", seen.len() as u64, &proposal)))
                 })
             })
             .collect();
-        writers.into_iter().map(|writer| writer.join().expect("a writer ends")).collect()
+        writers.into_iter().filter_map(|writer| writer.join().expect("a writer ends")).collect()
     });
     let judge = Judge::of(&api, "seats-1");
     judge.assert_sound();
@@ -188,7 +226,7 @@ fn kills_in_the_middle_of_decisions_and_appends_leave_each_command_done_once_or_
         });
         if !last {
             host.start_again();
-            host.wait_for_plugin("seats.wasm", "is loaded", |plugin| plugin["state"] == "loaded");
+            host.wait_for_plugin(FILE, "is loaded", |plugin| plugin["state"] == "loaded");
         }
     }
     assert!(unanswered >= kills, "only {unanswered} commands were left without an answer");

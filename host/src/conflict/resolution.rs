@@ -156,39 +156,42 @@ impl ConflictResolution {
                 // It went a moment ago: as if there had been none.
                 return self.append_blocking(proposal.request.clone());
             };
-            let decision = self.decide(&code, proposal, attempt).map_err(|error| AppendError::Failed {
+            let mut decision = self.decide(&code, proposal, attempt).map_err(|error| AppendError::Failed {
                 reason: format!("the events that the writer had not seen cannot be read: {error}"),
             })?;
-            let reason = match self.events.resolve(&decision) {
+            let mut stored = self.events.resolve(&decision);
+            if let Some(reason) = self.why_it_does_not_hold(&stored, attempt) {
+                decision.resolution = Resolution::Reject(reason);
+                stored = self.events.resolve(&decision);
+            }
+            match stored {
                 Ok(Some(appended)) => return Ok(appended),
-                Ok(None) => decision.reason().unwrap_or_default().to_owned(),
-                Err(AppendError::WrongExpectedVersion { .. }) if attempt < self.options.max_attempts => {
-                    attempt += 1;
-                    continue;
+                Ok(None) => {
+                    let reason = format!("rejected: {}", decision.reason().unwrap_or_default());
+                    return Err(AppendError::WrongExpectedVersion {
+                        stream: stream.clone(),
+                        expected: *expected,
+                        actual: decision.actual,
+                        rejection: Some(Box::new(Rejection { conflict: Some(decision.id), reason })),
+                    });
                 }
-                Err(AppendError::WrongExpectedVersion { .. }) => {
-                    self.reject(&decision, format!("the stream moved on during each of {attempt} decisions"))?
-                }
-                Err(error @ AppendError::Invalid { .. }) => {
-                    self.reject(&decision, format!("what the conflict resolver decided cannot be appended: {error}"))?
-                }
+                Err(AppendError::WrongExpectedVersion { .. }) => attempt += 1,
                 Err(error) => return Err(error),
-            };
-            let rejection = Rejection { conflict: Some(decision.id), reason: format!("rejected: {reason}") };
-            return Err(AppendError::WrongExpectedVersion {
-                stream: stream.clone(),
-                expected: *expected,
-                actual: decision.actual,
-                rejection: Some(Box::new(rejection)),
-            });
+            }
         }
     }
 
-    /// Stores a rejection in the place of a decision that does not hold, and answers its reason.
-    fn reject(&self, decision: &ConflictDecision, reason: String) -> Result<String, AppendError> {
-        let resolution = Resolution::Reject(reason.clone());
-        self.events.resolve(&ConflictDecision { resolution, ..decision.clone() })?;
-        Ok(reason)
+    /// Why a decision that could not be stored becomes a rejection; `None` when it was stored, or something else can be done.
+    fn why_it_does_not_hold(&self, stored: &Result<Option<Appended>, AppendError>, attempt: u32) -> Option<String> {
+        match stored {
+            Err(AppendError::WrongExpectedVersion { .. }) if attempt >= self.options.max_attempts => {
+                Some(format!("the stream moved on during each of {attempt} decisions"))
+            }
+            Err(error @ AppendError::Invalid { .. }) => {
+                Some(format!("what the conflict resolver decided cannot be appended: {error}"))
+            }
+            _ => None,
+        }
     }
 
     fn decide(
@@ -246,7 +249,10 @@ impl ConflictResolution {
         let is_current =
             |held: &dyn ConflictResolverCode| self.resolvers.find(|code| std::ptr::addr_eq(code, held)).is_some();
         match self.instances.with(code, is_current, |instance| instance.resolve(conflict)) {
-            Err(failure) => Resolution::Reject(format!("the conflict resolver gave no decision: {failure}")),
+            Err(failure) => {
+                tracing::warn!(plugin = %code.name(), stream = %conflict.stream, %failure, "a conflict was not decided");
+                Resolution::Reject(format!("the conflict resolver gave no decision: {failure}"))
+            }
             Ok(Resolution::Rewrite(events)) if events.is_empty() => {
                 Resolution::Reject("the conflict resolver rewrote the events into none".to_owned())
             }

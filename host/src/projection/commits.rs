@@ -80,9 +80,8 @@ impl Runner {
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        match &mut self.instance {
-            Some(instance) => self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?,
-            None => {}
+        if let Some(instance) = &mut self.instance {
+            self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?;
         }
         crash_point::reached("rows-flushed");
         Ok(())

@@ -13,7 +13,7 @@ use crate::cli::{bench, plugin, serve};
 use crate::code::Registry;
 use crate::config::Config;
 use crate::conflict::{ConflictResolution, Resolution};
-use crate::event::NewEvent;
+use crate::event::{NewEvent, is_json};
 use crate::event_store::{ConflictDecision, ConflictQuery};
 use crate::plugin::{LoadedCode, PluginHost, PluginOptions};
 
@@ -126,7 +126,21 @@ impl Report {
 
 /// The reasons of two rejections are words for people and may differ.
 fn is_same(then: &Resolution, now: &Resolution) -> bool {
-    matches!((then, now), (Resolution::Reject(_), Resolution::Reject(_))) || then == now
+    match (then, now) {
+        (Resolution::Reject(_), Resolution::Reject(_)) | (Resolution::Accept, Resolution::Accept) => true,
+        (Resolution::Rewrite(then), Resolution::Rewrite(now)) => {
+            then.len() == now.len() && then.iter().zip(now).all(|(then, now)| is_same_event(then, now))
+        }
+        _ => false,
+    }
+}
+
+/// The same JSON can be written in several ways.
+fn is_same_event(then: &NewEvent, now: &NewEvent) -> bool {
+    let json =
+        |event: &NewEvent| serde_json::from_slice::<Value>(&event.data).ok().filter(|_| is_json(&event.content_type));
+    let is_same_data = then.data == now.data || json(then).is_some_and(|then| json(now) == Some(then));
+    is_same_data && NewEvent { data: Vec::new(), ..then.clone() } == NewEvent { data: Vec::new(), ..now.clone() }
 }
 
 fn described(resolution: &Resolution) -> String {
@@ -135,5 +149,37 @@ fn described(resolution: &Resolution) -> String {
         Resolution::Accept => "accept".to_owned(),
         Resolution::Rewrite(events) => format!("rewrite: {}", events.iter().map(event).collect::<Vec<_>>().join(", ")),
         Resolution::Reject(reason) => format!("reject: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{JSON, Timestamp};
+
+    fn event(data: &str) -> NewEvent {
+        NewEvent {
+            id: uuid::Uuid::from_u128(1),
+            event_type: "Placed".into(),
+            schema_version: 1,
+            time: Timestamp(0),
+            content_type: JSON.into(),
+            data: data.into(),
+            metadata: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn a_difference_is_another_resolution_or_another_event_but_not_other_words() {
+        let rewrite = |data: &str| Resolution::Rewrite(vec![event(data)]);
+        let reject = |reason: &str| Resolution::Reject(reason.into());
+        assert!(is_same(&reject("a"), &reject("b")));
+        assert!(is_same(&rewrite(r#"{"a":1,"b":2}"#), &rewrite(r#"{"b": 2, "a": 1}"#)));
+        assert!(!is_same(&rewrite(r#"{"a":1}"#), &rewrite(r#"{"a":2}"#)));
+        assert!(!is_same(&rewrite("{}"), &Resolution::Rewrite(vec![event("{}"), event("{}")])));
+        let other = NewEvent { event_type: "Paid".into(), ..event("{}") };
+        assert!(!is_same(&rewrite("{}"), &Resolution::Rewrite(vec![other])));
+        assert!(!is_same(&Resolution::Accept, &rewrite("{}")));
+        assert!(!is_same(&Resolution::Accept, &reject("a")));
     }
 }

@@ -17,9 +17,9 @@ mod world;
 
 use world::World;
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 20;
 /// What happens in the life of one world.
-const TURNS: u64 = 300;
+const TURNS: u64 = 250;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))

@@ -178,11 +178,7 @@ impl World {
 
     fn settle(&mut self) {
         self.with_build(|build, _| {
-            if let Err(failure) = build.runner().settle() {
-                assert!(build.is_full, "{failure}");
-                // What was not committed is applied again.
-                build.runner().reset();
-            }
+            assert!(build.settle() || build.is_full, "nothing is in the way");
         });
     }
 
@@ -411,6 +407,15 @@ impl Build {
         read(&self.path).expect("reads").checkpoint
     }
 
+    /// Commits what is applied, as before a pause. Answers whether that was possible; if not, it is applied again.
+    fn settle(&mut self) -> bool {
+        let settled = self.runner().settle().is_ok();
+        if !settled {
+            self.runner().reset();
+        }
+        settled
+    }
+
     /// From here on the checkpoint cannot move.
     fn fill_disk(&mut self) {
         let trigger = format!(
@@ -423,6 +428,10 @@ impl Build {
     }
 
     fn mend(&mut self) {
+        if self.runner.is_some() && self.is_full {
+            // A commit under way may have failed without anybody knowing yet.
+            self.settle();
+        }
         sabotage(&self.path, "DROP TRIGGER IF EXISTS full");
         self.is_full = false;
     }
