@@ -17,13 +17,14 @@ use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{AppState, HttpOptions, Server};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
+use crate::upcast::{UpcastLimits, UpcasterRegistry};
 
 mod components;
 mod kinds;
 mod optimiser;
 mod plugins;
 
-use components::Components;
+use components::{Components, CopiedCode};
 use kinds::Kinds;
 use plugins::PluginLoop;
 
@@ -46,6 +47,7 @@ pub struct DaemonOptions {
     pub conflicts: ResolutionOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
+    pub upcasting: UpcastLimits,
     pub watch: WatchOptions,
     pub http: HttpOptions,
 }
@@ -68,13 +70,7 @@ pub async fn run(
     let events = EventStore::open(&options.data_dir.join("events.db"), options.event_store)?;
     let host = PluginHost::new(options.plugins)?;
     let components = Arc::new(Components::open(&options.data_dir.join("components"))?);
-    let load_code = {
-        let (host, components) = (host.clone(), Arc::clone(&components));
-        Box::new(move |digest: &_| {
-            let code = components.load(&host, digest)?;
-            code.projection().ok_or_else(|| "the copy of its code is no projection".to_owned())
-        })
-    };
+    let load_code = Box::new(CopiedCode { components: Arc::clone(&components), host: host.clone() });
     let projections = Projections::open(events.clone(), &options.data_dir, options.projections, load_code)?;
     components.keep_only(&projections.digests())?;
 
@@ -86,7 +82,7 @@ pub async fn run(
     let kinds = Kinds {
         projections: projections.clone(),
         conflict_resolvers: Registry::default(),
-        upcasters: Registry::default(),
+        upcasters: UpcasterRegistry::new(options.upcasting),
         aggregates: Registry::default(),
     };
     let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);

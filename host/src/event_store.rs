@@ -48,6 +48,7 @@ mod stream;
 mod validate;
 mod values;
 mod verify;
+mod view;
 mod writer;
 
 pub use backup::{copy_log, set_log_aside};
@@ -61,6 +62,7 @@ pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };
 pub use verify::Verifying;
+pub use view::EventView;
 
 /// A handle to the log. Clones share one writer; the last one to be dropped closes it.
 #[derive(Clone, Debug)]
@@ -212,12 +214,13 @@ impl EventStore {
         LogReader::open(path, self.inner.log_id, *end)
     }
 
-    /// A reader for a long part of the log, which shares what it reads with others that are near.
+    /// A reader for a long part of the log, which shares what it reads with others that are near. Without a view it
+    /// sees events as they are stored.
     ///
     /// # Errors
     /// When the file cannot be opened or the machine gives no thread.
-    pub fn read_ahead(&self) -> Result<ReadAhead, EventStoreError> {
-        ReadAhead::new(ScanReader::new(self.reader()?, Arc::clone(&self.inner.shared)))
+    pub fn read_ahead(&self, view: Option<Arc<dyn EventView>>) -> Result<ReadAhead, EventStoreError> {
+        ReadAhead::new(ScanReader::new(self.reader()?, Arc::clone(&self.inner.shared), view))
     }
 
     /// The position of the newest event; 0 when there is none.

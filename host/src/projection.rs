@@ -8,27 +8,33 @@ use std::sync::Arc;
 mod builds;
 mod commits;
 mod failure;
+mod load_code;
 mod managed;
 mod options;
+mod parking;
 mod redrive;
 mod runner;
 mod stages;
 mod status;
 mod supervisor;
+mod upcasting;
 mod worker;
 
 pub use builds::ActiveBuild;
 pub use failure::{Disposition, Failure};
+pub use load_code::LoadCode;
 pub use options::RunnerOptions;
 pub use runner::{Halt, Runner, Step};
 pub use stages::StageTimes;
 pub use status::{BuildStatus, ProjectionState, ProjectionStatus};
-pub use supervisor::{Installed, LoadCode, ProjectionError, Projections};
+pub use supervisor::{Installed, ProjectionError, Projections};
+pub use upcasting::behind;
 pub use worker::WorkerOptions;
 
 use crate::code::{ComponentDigest, PluginName};
 use crate::event::{EventBatch, Interest};
 use crate::read_model::{ReadModelDraft, ReadModelError, Schema};
+use crate::upcast::Upcasters;
 
 /// What a projection says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +94,11 @@ pub trait ProjectionCode: Send + Sync {
     fn description(&self) -> &Description;
 
     fn digest(&self) -> &ComponentDigest;
+
+    /// Those that matter to it, through which it sees events.
+    fn upcasters(&self) -> Upcasters {
+        Upcasters::default()
+    }
 
     /// A fresh instance under the wall-clock limit.
     ///

@@ -3,7 +3,7 @@
 //! | Promise | Where it is asked |
 //! |---|---|
 //! | 1. an acknowledged append is on disk; positions and versions are dense | `append_and_read`, `crash`, `storage` |
-//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `crash`, `storage`, `../flights` |
+//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `upcasters`, `crash`, `storage`, `../flights` |
 //! | 3. rows, checkpoint and dead letters commit together | `crash`, `failures` |
 //! | 4. a replay never interrupts queries | `hot_reload` |
 //! | 5. a plugin can stop only its own projection | `failures`, `hostile_plugins` |
@@ -26,3 +26,4 @@ mod operations;
 mod projections;
 mod storage;
 mod subscribe;
+mod upcasters;

@@ -19,9 +19,17 @@ pub fn plugin(package: &'static str) -> Vec<u8> {
     std::fs::read(file).expect("a plugin that was built can be read")
 }
 
-/// Packages below `tests/plugins/`.
-const FIXTURES: [&str; 5] =
-    ["accounts-first", "accounts-second", "accounts-changed", "accounts-failing", "accounts-stateful"];
+/// Packages below `plugins/` and `tests/plugins/`.
+const FIXTURES: [&str; 8] = [
+    "accounts-first",
+    "accounts-second",
+    "accounts-changed",
+    "accounts-failing",
+    "accounts-stateful",
+    "ticket-sales",
+    "ticket-upcaster",
+    "ticket-upcaster-hostile",
+];
 
 /// Builds packages of the workspace to WebAssembly.
 ///

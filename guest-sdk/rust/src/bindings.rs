@@ -10,6 +10,21 @@ wit_bindgen::generate!({
     additional_derives: [PartialEq, Clone],
 });
 
+/// The world `upcaster`.
+pub mod upcaster {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "upcaster",
+        pub_export_macro: true,
+        default_bindings_module: "lantern_sdk::bindings::upcaster",
+        with: {
+            "lantern:plugin/events@0.1.0": crate::bindings::lantern::plugin::events,
+            "lantern:plugin/log@0.1.0": crate::bindings::lantern::plugin::log,
+        },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
 /// The world `conflict-resolver`.
 pub mod conflict_resolver {
     wit_bindgen::generate!({

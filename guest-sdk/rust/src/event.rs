@@ -25,7 +25,7 @@ pub struct Recorded<'a, E> {
     pub version: u64,
     /// Place of the event in the whole log; the first is 1.
     pub position: u64,
-    /// Which shape the data had when it was written; the first shape of an event type is 1.
+    /// Which shape the data has; the first shape of an event type is 1.
     pub schema_version: u32,
     /// When it happened, in microseconds since 1970-01-01T00:00:00Z.
     pub time_micros: i64,

@@ -1,8 +1,9 @@
-//! Write a Lantern projection in Rust.
+//! Write a Lantern plugin in Rust: a projection, or an upcaster.
 //!
 //! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
 //! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `README.md` shows a
-//! whole one, and how to build, test and run it.
+//! whole one, and how to build, test and run it. An upcaster is one type that implements [`Upcaster`] and one
+//! [`export_upcaster!`].
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
 //! handing them over. It does no input or output of its own: a plugin sees nothing but its events
@@ -21,6 +22,7 @@ mod read_model;
 mod same;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+mod upcaster;
 
 pub use bindings::lantern::plugin::events::NewEvent;
 pub use conflict_resolver::{Conflict, ConflictResolver, Proposed, Resolution};
@@ -30,6 +32,8 @@ pub use event::{EventId, Recorded};
 pub use projection::Projection;
 pub use read_model::{Column, KeyColumn, Row, Table, Tables, Value};
 
+pub use upcaster::{Newer, Shape, Source, Upcaster};
+
 /// All that a projection usually needs: `use lantern_sdk::prelude::*;`.
 pub mod prelude {
     pub use std::borrow::Cow;
@@ -37,8 +41,9 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Conflict, ConflictResolver, Error, Projection, Recorded, Resolution, Row, Table, Value, bail, ensure, events,
-        export_conflict_resolver, export_projection, log, table,
+        Conflict, ConflictResolver, Error, Newer, Payload, Projection, Recorded, Resolution, Row, Shape, Source, Table,
+        Upcaster, Value, bail, ensure, events, export_conflict_resolver, export_projection, export_upcaster, log,
+        table,
     };
 }
 
@@ -54,6 +59,7 @@ pub mod __private {
     pub use crate::log::{Level, report_panics, write};
     pub use crate::read_model::{ColumnDeclaration, HostRows, IndexDeclaration, TableDeclaration};
     pub use crate::same::same;
+    pub use crate::upcaster::{describe as describe_upcaster, upcast};
 }
 
 /// Compiles the projection that the README shows.

@@ -28,6 +28,7 @@
 mod batch;
 mod conflict;
 mod memory;
+mod upcaster;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -35,6 +36,7 @@ use std::rc::Rc;
 pub use batch::{TestEvent, event};
 pub use conflict::{ConflictSpec, Resolved};
 pub use serde_json::json;
+pub use upcaster::upcast;
 
 use crate::instance::{Instance, describe};
 use crate::read_model::{CommittedRows, Tables};

@@ -154,6 +154,10 @@ fn build(status: &Value) -> Vec<(&'static str, String)> {
             format!("{} of {}{}", grouped(count(status, "position")), grouped(count(status, "head")), pace(status)),
         ),
     ];
+    let short = |digest: &str| digest.get(..12).unwrap_or(digest).to_owned();
+    lines.extend(output::elements(status, "upcasters").map(|upcaster| {
+        ("reads through", format!("{} ({})", text(upcaster, "name"), short(text(upcaster, "digest"))))
+    }));
     let (failed, waiting) = (count(status, "dead_letters"), count(status, "waiting"));
     if failed + waiting > 0 {
         lines.push(("dead letters", format!("{} failed, {} waiting behind them", grouped(failed), grouped(waiting))));

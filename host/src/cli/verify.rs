@@ -18,14 +18,16 @@ use super::output::{self, Format, grouped};
 use super::progress::Progress;
 use super::rows::{Wording, changes, describe};
 use super::{plugin, serve};
+use crate::code::ComponentDigest;
 use crate::config::Config;
 use crate::daemon::DaemonOptions;
 use crate::event::Position;
 use crate::event_store::{EventStore, EventStoreError, Verifying};
 use crate::http::RowJson;
-use crate::plugin::{PluginHost, PluginOptions};
-use crate::projection::{ActiveBuild, ProjectionCode, Runner, RunnerOptions, Step};
+use crate::plugin::{LoadedCode, LoadedPlugin, PluginHost, PluginOptions};
+use crate::projection::{ActiveBuild, ProjectionCode, Runner, RunnerOptions, Step, behind};
 use crate::read_model::{Column, Difference, ReadModelError, ReadModelFile, Row, Table, Value as CellValue};
+use crate::upcast::{UpcastLimits, Upcasters};
 
 /// Between two lines of progress.
 const LOOK: Duration = Duration::from_millis(100);
@@ -163,7 +165,8 @@ fn verify_log(log: &Path, options: DaemonOptions, watched: &mut Watched) -> anyh
 fn verify_projection(log: &Path, options: DaemonOptions, name: &str, watched: &mut Watched) -> anyhow::Result<Report> {
     let build = ActiveBuild::find(&options.data_dir, name)?;
     let scratch = tempfile::Builder::new().prefix("lantern-verify-").tempdir().context("no room to verify")?;
-    let code = load(&build, &options.data_dir, options.plugins, scratch.path())?;
+    let plugins = PluginOptions { cache_dir: scratch.path().to_owned(), ..options.plugins };
+    let code = load(&build, &options.data_dir, plugins, options.upcasting)?;
     let compared = ReadModelFile::open(&build.read_model)
         .and_then(|file| file.copy_to(&scratch.path().join("copy.db")))
         .and_then(|copy| Ok((copy.standing()?.0, copy)));
@@ -192,18 +195,26 @@ fn verify_projection(log: &Path, options: DaemonOptions, name: &str, watched: &m
     }))
 }
 
-/// The code that the active build runs, from the daemon's own copy of it.
+/// The code that the active build runs, behind its upcasters, from the daemon's own copies.
 fn load(
     build: &ActiveBuild,
     data_dir: &Path,
     options: PluginOptions,
-    cache_dir: &Path,
+    limits: UpcastLimits,
 ) -> anyhow::Result<Arc<dyn ProjectionCode>> {
-    let path = data_dir.join("components").join(format!("{}.wasm", build.digest));
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let host = PluginHost::new(PluginOptions { cache_dir: cache_dir.to_owned(), ..options });
-    let loaded = host.and_then(|host| host.load(&build.plugin_file, &bytes)).map_err(plugin::failure)?;
-    loaded.into_projection().map_err(anyhow::Error::msg)
+    let host = PluginHost::new(options).map_err(plugin::failure)?;
+    let load = |digest: &ComponentDigest, name: &str| -> anyhow::Result<LoadedPlugin> {
+        let path = data_dir.join("components").join(format!("{digest}.wasm"));
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(host.load(name, &bytes).map_err(plugin::failure)?)
+    };
+    let code = load(&build.digest, &build.plugin_file)?.into_projection().map_err(anyhow::Error::msg)?;
+    let upcasters = build.upcasters.iter().map(|upcaster| match load(&upcaster.digest, upcaster.name.as_str())?.code {
+        LoadedCode::Upcaster(code) => Ok(code),
+        _ => Err(anyhow::anyhow!("the copy of the upcaster {upcaster} is none")),
+    });
+    let upcasters = Upcasters::new(upcasters.collect::<anyhow::Result<_>>()?, limits)?;
+    Ok(behind(&upcasters, &code))
 }
 
 fn replay(

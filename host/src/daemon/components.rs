@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::code::ComponentDigest;
 use crate::crash_point;
 use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, digest};
+use crate::projection::{LoadCode, ProjectionCode};
+use crate::upcast::UpcasterCode;
 
 /// The folder of copies.
 pub(super) struct Components {
@@ -105,5 +108,25 @@ impl Components {
 
     fn path(&self, digest: &ComponentDigest) -> PathBuf {
         self.folder.join(format!("{digest}.wasm"))
+    }
+}
+
+/// Code that the copies provide.
+pub(super) struct CopiedCode {
+    pub components: Arc<Components>,
+    pub host: PluginHost,
+}
+
+impl LoadCode for CopiedCode {
+    fn projection(&self, digest: &ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> {
+        let code = self.components.load(&self.host, digest)?;
+        code.projection().ok_or_else(|| "the copy of its code is no projection".to_owned())
+    }
+
+    fn upcaster(&self, digest: &ComponentDigest) -> Result<Arc<dyn UpcasterCode>, String> {
+        match self.components.load(&self.host, digest)? {
+            LoadedCode::Upcaster(code) => Ok(code),
+            _ => Err("the copy of its code is no upcaster".to_owned()),
+        }
     }
 }

@@ -8,14 +8,14 @@ use crate::code::{ComponentDigest, PluginCode, Registry, Taken};
 use crate::conflict::ConflictResolverCode;
 use crate::plugin::{LoadedCode, PluginHost};
 use crate::projection::{ProjectionError, Projections};
-use crate::upcast::UpcasterCode;
+use crate::upcast::{NotInstalled, UpcasterCode, UpcasterRegistry};
 
 /// Everything that plugins provide. A cheap handle.
 #[derive(Clone)]
 pub(super) struct Kinds {
     pub projections: Projections,
     pub conflict_resolvers: Registry<dyn ConflictResolverCode>,
-    pub upcasters: Registry<dyn UpcasterCode>,
+    pub upcasters: UpcasterRegistry,
     pub aggregates: Registry<dyn AggregateCode>,
 }
 
@@ -34,7 +34,7 @@ impl Kinds {
             LoadedCode::ConflictResolver(code) => {
                 (Kind::ConflictResolver, install(&self.conflict_resolvers, file, code)?)
             }
-            LoadedCode::Upcaster(code) => (Kind::Upcaster, install(&self.upcasters, file, code)?),
+            LoadedCode::Upcaster(code) => (Kind::Upcaster, self.install_upcaster(file, code)?),
             LoadedCode::Aggregate(code) => (Kind::Aggregate, install(&self.aggregates, file, code)?),
         };
         self.remove_except(file, Some(kind));
@@ -69,7 +69,10 @@ impl Kinds {
         match code {
             LoadedCode::Projection(code) => self.projections.renew(&code),
             LoadedCode::ConflictResolver(code) => self.conflict_resolvers.renew(code),
-            LoadedCode::Upcaster(code) => self.upcasters.renew(code),
+            LoadedCode::Upcaster(code) => {
+                self.upcasters.renew(code);
+                self.projections.set_upcasters(self.upcasters.present());
+            }
             LoadedCode::Aggregate(code) => self.aggregates.renew(code),
         }
     }
@@ -78,8 +81,27 @@ impl Kinds {
     pub fn runs(&self, digest: &ComponentDigest) -> bool {
         self.projections.digests().contains(digest)
             || self.conflict_resolvers.find(|code| code.digest() == digest).is_some()
-            || self.upcasters.find(|code| code.digest() == digest).is_some()
+            || self.upcasters.runs(digest)
             || self.aggregates.find(|code| code.digest() == digest).is_some()
+    }
+
+    fn install_upcaster(&self, file: &str, code: Arc<dyn UpcasterCode>) -> Result<String, NotInstalled> {
+        let installed = if self.upcasters.provides(file) { "swapped" } else { "new" };
+        self.upcasters.install(file, code)?;
+        let replaying = self.projections.set_upcasters(self.upcasters.present());
+        Ok(match replaying[..] {
+            [] => format!("{installed}; nothing is replayed"),
+            _ => format!("{installed}; history is replayed for {}", replaying.join(", ")),
+        })
+    }
+
+    fn remove_upcaster(&self, file: &str) -> bool {
+        let removed = self.upcasters.remove(file);
+        if removed {
+            let replaying = self.projections.set_upcasters(self.upcasters.present());
+            tracing::info!(plugin = file, ?replaying, "the upcaster is gone");
+        }
+        removed
     }
 
     fn remove_except(&self, file: &str, kept: Option<Kind>) -> bool {
@@ -88,7 +110,7 @@ impl Kinds {
         [
             remove(Kind::Projection, &|| self.projections.remove(file).is_some()),
             remove(Kind::ConflictResolver, &|| self.conflict_resolvers.remove(file)),
-            remove(Kind::Upcaster, &|| self.upcasters.remove(file)),
+            remove(Kind::Upcaster, &|| self.remove_upcaster(file)),
             remove(Kind::Aggregate, &|| self.aggregates.remove(file)),
         ]
         .contains(&true)
@@ -119,6 +141,18 @@ impl From<ProjectionError> for Refusal {
 impl From<Taken> for Refusal {
     fn from(taken: Taken) -> Self {
         Self { reason: taken.to_string(), hint: "one file for each: take one of the two out of the plugin folder" }
+    }
+}
+
+impl From<NotInstalled> for Refusal {
+    fn from(refused: NotInstalled) -> Self {
+        match refused {
+            NotInstalled::Taken(taken) => taken.into(),
+            NotInstalled::Circle(circle) => Self {
+                reason: circle.to_string(),
+                hint: "have one of the upcasters on this way become something newer, or take it out of the plugin folder",
+            },
+        }
     }
 }
 

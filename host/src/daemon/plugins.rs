@@ -43,7 +43,9 @@ impl PluginLoop {
     pub fn start(self, folder: &Path, options: WatchOptions) -> anyhow::Result<RunningPluginLoop> {
         let (changes, inbox) = sync_channel(MAX_WAITING_FILES);
         let optimiser = Optimiser::start(&self.host, &self.components, &self.kinds)?;
+        let plugins = folder.to_owned();
         let run = move || {
+            self.go_on(&plugins);
             self.run(&inbox, &optimiser);
             optimiser.stop();
         };
@@ -53,6 +55,17 @@ impl PluginLoop {
             let _ = changes.send(change);
         })?;
         Ok(RunningPluginLoop { watcher, thread })
+    }
+
+    /// Takes what the files last provided, before any projection runs: with fewer upcasters it would read other events.
+    fn go_on(&self, folder: &Path) {
+        for file in self.components.remembered_files().unwrap_or_default() {
+            if folder.join(&file).exists() {
+                self.kinds.keep(&file, &self.components, &self.host);
+            } else {
+                self.components.forget(&file);
+            }
+        }
     }
 
     fn run(self, inbox: &Receiver<FolderChange>, optimiser: &Optimiser) {

@@ -38,6 +38,9 @@ pub enum EventStoreError {
     /// The log can be read but not written until Lantern is started again.
     #[error("the event log {} takes no more events: {reason}; check the disk and start Lantern again", .path.display())]
     Stopped { path: PathBuf, reason: String },
+    /// Events cannot be shown as their reader wants to see them, for now.
+    #[error("{0}")]
+    View(String),
     /// The disk refused a copy of the log, or there is another file of its name.
     #[error("the copy {} of the event log could not be written: {source}", .copy.display())]
     Copy { copy: PathBuf, source: std::io::Error },
@@ -53,6 +56,7 @@ impl EventStoreError {
             Self::Sqlite { source, .. } => source.sqlite_error_code().is_some_and(|code| {
                 !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::PermissionDenied)
             }),
+            Self::View(_) => true,
             _ => false,
         }
     }

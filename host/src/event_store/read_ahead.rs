@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::scan_reader::{Request, ScanReader, Scanned};
-use super::{EventStoreError, ReadLimit};
+use super::{EventStoreError, EventView, ReadLimit};
 use crate::event::{EventBatch, Interest, Position};
 
 /// Reads a long part of the log, with a thread that is one batch ahead of whoever uses it.
@@ -50,8 +50,8 @@ impl ReadAhead {
     }
 
     /// Replaces the batch by events after a position that one of the interests selects, in the order of their
-    /// positions. It is empty only at the end of the log, and within the limit, but need not reach it. The next
-    /// batch is read while the caller works on this one.
+    /// positions. The limit is for what is stored; it need not be reached. Without a view the batch is empty only at
+    /// the end of the log. The next batch is read while the caller works on this one.
     ///
     /// # Errors
     /// As [`super::LogReader::read_after`].
@@ -77,17 +77,37 @@ impl ReadAhead {
         Ok(scanned)
     }
 
-    /// As [`super::LogReader::read_positions`].
+    /// What the reader sees of the events at these positions and wants.
     ///
     /// # Errors
     /// As [`super::LogReader::read_positions`].
     pub fn read_positions(
         &mut self,
         positions: &[Position],
+        interests: &[Interest],
         batch: &mut Arc<EventBatch>,
     ) -> Result<(), EventStoreError> {
+        self.read_stored(positions, batch)?;
+        self.reader()?.show(interests, batch)
+    }
+
+    /// The events at these positions as they are stored.
+    ///
+    /// # Errors
+    /// As [`super::LogReader::read_positions`].
+    pub fn read_stored(&mut self, positions: &[Position], batch: &mut Arc<EventBatch>) -> Result<(), EventStoreError> {
         self.finish()?;
-        self.reader()?.read_positions(positions, batch)
+        self.reader()?.read_stored(positions, batch)
+    }
+
+    /// From now on sees events like this. Drops what is read ahead.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub fn look_through(&mut self, view: Option<Arc<dyn EventView>>) -> Result<(), EventStoreError> {
+        self.finish()?;
+        self.reader()?.view = view;
+        Ok(())
     }
 
     /// From now on notes the CPU time of the reads.
@@ -163,7 +183,7 @@ mod tests {
     #[test]
     fn batch_after_batch_comes_as_without_reading_ahead() {
         let fixture = ten_events();
-        let mut ahead = fixture.store.read_ahead().unwrap();
+        let mut ahead = fixture.store.read_ahead(None).unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 3, THREE), (vec![4, 5, 6], 6));
         assert_eq!(positions(&mut ahead, 6, THREE), (vec![7, 8, 9], 9));
@@ -174,7 +194,7 @@ mod tests {
     #[test]
     fn whoever_goes_back_or_asks_otherwise_gets_what_was_asked_for() {
         let fixture = ten_events();
-        let mut ahead = fixture.store.read_ahead().unwrap();
+        let mut ahead = fixture.store.read_ahead(None).unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         assert_eq!(positions(&mut ahead, 3, ReadLimit { events: 1, ..THREE }), (vec![4], 4));
@@ -183,7 +203,7 @@ mod tests {
         let scanned = ahead.read_after(Position(4), &nothing, THREE, &mut batch).unwrap();
         assert_eq!(scanned, Scanned { to: Position(10), at_end: true });
         assert!(batch.is_empty());
-        ahead.read_positions(&[Position(9)], &mut batch).unwrap();
+        ahead.read_positions(&[Position(9)], &everything(), &mut batch).unwrap();
         assert_eq!(batch.positions, [9]);
     }
 
@@ -191,7 +211,7 @@ mod tests {
     fn an_event_that_came_after_the_read_ahead_is_not_missed() {
         let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=3)).unwrap();
-        let mut ahead = fixture.store.read_ahead().unwrap();
+        let mut ahead = fixture.store.read_ahead(None).unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         // The batch that is read ahead is empty, or has this event already.
         fixture.store.append(request("order-1", [4])).unwrap();
@@ -205,7 +225,7 @@ mod tests {
         let fixture = ten_events().reopened_after(|connection| {
             connection.execute("UPDATE events SET time = time + 1 WHERE position = 5", []).unwrap();
         });
-        let mut ahead = fixture.store.read_ahead().unwrap();
+        let mut ahead = fixture.store.read_ahead(None).unwrap();
         assert_eq!(positions(&mut ahead, 0, THREE), (vec![1, 2, 3], 3));
         let error = ahead.read_after(Position(3), &everything(), THREE, &mut Arc::default()).unwrap_err();
         assert!(matches!(error, EventStoreError::Corrupt { position: Position(5), .. }), "{error}");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::shared_scan::{Place, Reader};
 use super::writer::Shared;
-use super::{EventStoreError, LogReader, ReadLimit};
+use super::{EventStoreError, EventView, LogReader, ReadLimit};
 use crate::cpu_time::thread_cpu_time;
-use crate::event::{EventBatch, EventKind, Interest, Position};
+use crate::event::{EventBatch, EventKind, Interest, Position, UNREADABLE};
 
 /// What to read.
 #[derive(Clone, PartialEq)]
@@ -34,14 +34,15 @@ pub(super) struct ScanReader {
     reader: Reader,
     /// A batch whose memory can be used again.
     spare: Arc<EventBatch>,
+    pub view: Option<Arc<dyn EventView>>,
     /// CPU time of the reads, once somebody wants to know.
     pub cpu: Option<Duration>,
 }
 
 impl ScanReader {
-    pub fn new(log: LogReader, store: Arc<Shared>) -> Self {
+    pub fn new(log: LogReader, store: Arc<Shared>, view: Option<Arc<dyn EventView>>) -> Self {
         let reader = Reader { number: store.scan.join(), density: 1.0 };
-        Self { log, store, reader, spare: Arc::default(), cpu: None }
+        Self { log, store, reader, spare: Arc::default(), view, cpu: None }
     }
 
     /// See [`super::ReadAhead::read_after`].
@@ -64,25 +65,35 @@ impl ScanReader {
             }
             after = to;
         }
-        let to = self.log.read_after(after, &request.interests, request.limit, own(batch))?;
+        let stored = self.view.as_ref().map_or(&*request.interests, |view| view.stored_interests());
+        let to = self.log.read_after(after, stored, request.limit, own(batch))?;
         self.note_density(after, to, batch.len());
-        Ok(Scanned { to, at_end: batch.len() < request.limit.events })
+        // A read that its bytes ended comes to its last event, and so does one that came to the head there.
+        let came_further = batch.positions.last() != Some(&to.0) || to >= self.store.head.position();
+        let at_end = batch.len() < request.limit.events && came_further;
+        self.show(&request.interests, batch)?;
+        Ok(Scanned { to, at_end })
     }
 
-    /// As [`LogReader::read_positions`].
-    pub fn read_positions(
-        &mut self,
-        positions: &[Position],
-        batch: &mut Arc<EventBatch>,
-    ) -> Result<(), EventStoreError> {
+    /// As [`LogReader::read_positions`], as they are stored.
+    pub fn read_stored(&mut self, positions: &[Position], batch: &mut Arc<EventBatch>) -> Result<(), EventStoreError> {
         self.log.read_positions(positions, own(batch))
+    }
+
+    /// What the reader sees of these events and wants.
+    pub fn show(&mut self, interests: &[Interest], batch: &mut Arc<EventBatch>) -> Result<(), EventStoreError> {
+        if let Some(view) = &self.view {
+            let shown = view.show(batch)?.map_or_else(|| std::mem::take(batch), Arc::new);
+            self.reduce(shown, interests, batch);
+        }
+        Ok(())
     }
 
     /// All events up to the next multiple of the limit, so that readers that began at different positions meet. `None`
     /// when the log does not reach that far yet, when it is cheaper to look events up, and when events cannot be read:
     /// that is told to those who want one of them.
     fn whole(&mut self, request: &Request) -> Option<Arc<EventBatch>> {
-        let Self { log, store, reader, spare, .. } = self;
+        let Self { log, store, reader, spare, view, .. } = self;
         let Request { after, limit, .. } = request;
         let events = limit.events.max(1) as u64;
         let end = (after.0 / events).saturating_add(1).saturating_mul(events);
@@ -91,22 +102,35 @@ impl ScanReader {
             return None;
         }
         let limit = ReadLimit { events: (end - after.0) as usize, bytes: limit.bytes };
-        store.scan.batch(*reader, Place { after: after.0, limit }, || {
-            let mut batch = std::mem::take(spare);
-            log.read_after(*after, &[Interest::everything()], limit, own(&mut batch)).ok()?;
-            Some(batch)
+        let place = Place { after: after.0, limit, view: 0 };
+        let mut stored = || {
+            store.scan.batch(*reader, place, || {
+                let mut batch = std::mem::take(spare);
+                log.read_after(*after, &[Interest::everything()], limit, own(&mut batch)).ok()?;
+                Some(batch)
+            })
+        };
+        let Some(view) = view else { return stored() };
+        store.scan.batch(*reader, Place { view: view.key(), ..place }, || {
+            let stored = stored()?;
+            Some(view.show(&stored).ok()?.map_or(stored, Arc::new))
         })
     }
 
     /// Replaces the batch by the events of another one that are wanted: by that one itself when all are.
     fn reduce(&mut self, whole: Arc<EventBatch>, interests: &[Interest], batch: &mut Arc<EventBatch>) {
-        let wants = |kind: &EventKind| interests.iter().any(|it| it.matches(&kind.category, &kind.event_type));
+        let is_unreadable = |kind: &EventKind| kind.content_type == UNREADABLE;
+        let matches = |kind: &EventKind| interests.iter().any(|it| it.matches(&kind.category, &kind.event_type));
+        let wants = |kind: &EventKind| is_unreadable(kind) || matches(kind);
         let wanted: Vec<_> = whole.kind_table.iter().map(wants).collect();
         if wanted.iter().all(|wanted| *wanted) {
             self.spare = std::mem::replace(batch, whole);
         } else {
             whole.select_kinds(&wanted, own(batch));
             self.spare = whole;
+        }
+        if let Some(view) = self.view.as_ref().filter(|_| batch.kind_table.iter().any(is_unreadable)) {
+            *batch = Arc::new(batch.filtered(|event| !event.is_unreadable() || view.concerns(event)));
         }
     }
 
@@ -152,7 +176,7 @@ mod tests {
     }
 
     fn reader(store: &EventStore) -> ScanReader {
-        ScanReader::new(store.reader().unwrap(), Arc::clone(&store.inner.shared))
+        ScanReader::new(store.reader().unwrap(), Arc::clone(&store.inner.shared), None)
     }
 
     /// The events up to the end of the log, or up to an error.
@@ -260,7 +284,7 @@ mod tests {
                         0 => everything(),
                         _ => [interest(category, event_types), interest(Some("refund"), &["Paid"])].into(),
                     };
-                    (fixture.store.read_ahead().unwrap(), dice.roll(50) as u64, interests, limit)
+                    (fixture.store.read_ahead(None).unwrap(), dice.roll(50) as u64, interests, limit)
                 })
                 .collect();
             let read = |(mut ahead, from, interests, limit): (ReadAhead, _, Arc<[Interest]>, _)| {
@@ -290,7 +314,7 @@ mod tests {
         fixture.store.append(request("order-1", 1..=9)).unwrap();
         let options = EventStoreOptions { shared_scan_mib: 0, ..EventStoreOptions::default() };
         let shared = Arc::new(Shared::new(&fixture.path(), options, Head::new(fixture.store.head()), Position(0)));
-        let mut reader = ScanReader::new(fixture.store.reader().unwrap(), Arc::clone(&shared));
+        let mut reader = ScanReader::new(fixture.store.reader().unwrap(), Arc::clone(&shared), None);
         assert_eq!(read(&mut reader, &everything()).0, (1..=9).collect::<Vec<_>>());
         assert_eq!(shared.scan.counts(), [0, 0]);
     }

@@ -37,11 +37,13 @@ pub(super) struct Reader {
     pub density: f64,
 }
 
-/// Stands for the batch of all events after a position, up to a limit.
+/// Stands for the batch of all events after a position, up to a limit, as a view shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub after: u64,
     pub limit: ReadLimit,
+    /// 0: as they are stored.
+    pub view: u64,
 }
 
 #[derive(Debug, Default)]
@@ -138,10 +140,11 @@ impl State {
         self.forget_passed();
     }
 
-    /// Drops the batches that nobody comes to any more.
+    /// Drops the batches that nobody comes to any more, up to the first that is being read.
     fn forget_passed(&mut self) {
         let first = self.readers.values().map(|(after, _)| *after).min().unwrap_or(u64::MAX);
-        while let Some(entry) = self.batches.first_entry().filter(|entry| entry.key().after < first) {
+        let is_passed = |after, batch: &Option<_>| after < first && batch.is_some();
+        while let Some(entry) = self.batches.first_entry().filter(|entry| is_passed(entry.key().after, entry.get())) {
             let batch = entry.remove();
             self.bytes -= batch.map_or(0, |batch| batch.bytes());
         }
@@ -185,7 +188,7 @@ mod tests {
     const ROOM: usize = 1 << 20;
 
     fn place(after: u64) -> Place {
-        Place { after, limit: ReadLimit { events: 10, bytes: ROOM } }
+        Place { after, limit: ReadLimit { events: 10, bytes: ROOM }, view: 0 }
     }
 
     /// The ten events after a position.

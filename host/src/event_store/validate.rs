@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::{AppendError, EventStoreOptions};
-use crate::event::{Invalid, NewEvent, Timestamp, check_name, is_json};
+use crate::event::{Invalid, NewEvent, Timestamp, check_name, check_payload, is_json};
 
 /// The years 1 to 9999, which every date format can write.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
@@ -56,22 +55,14 @@ fn check_event(event: &NewEvent, options: &EventStoreOptions) -> Result<(), Inva
     if bytes > max_bytes {
         return Err(Invalid(format!("its data and metadata have {bytes} bytes; at most {max_bytes} are allowed")));
     }
+    check_payload(&event.content_type, &event.data, &event.metadata)?;
     if is_json(&event.content_type) {
-        let text =
-            std::str::from_utf8(&event.data).map_err(|error| Invalid(format!("its data is not UTF-8: {error}")))?;
-        check_json("data", text, options.max_json_depth)?;
+        check_depth("data", &event.data, options.max_json_depth)?;
     }
-    check_json("metadata", &event.metadata, options.max_json_depth)?;
-    if !event.metadata.trim_start().starts_with('{') {
-        return Err(Invalid("its metadata is not a JSON object; write {} when there is none".into()));
-    }
-    Ok(())
+    check_depth("metadata", event.metadata.as_bytes(), options.max_json_depth)
 }
 
-fn check_json(what: &str, text: &str, max_depth: usize) -> Result<(), Invalid> {
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-        return Err(Invalid(format!("its {what} is not JSON: {error}")));
-    }
+fn check_depth(what: &str, text: &[u8], max_depth: usize) -> Result<(), Invalid> {
     let depth = depth(text);
     if depth > max_depth {
         return Err(Invalid(format!("its {what} is nested {depth} deep; at most {max_depth} are allowed")));
@@ -80,9 +71,9 @@ fn check_json(what: &str, text: &str, max_depth: usize) -> Result<(), Invalid> {
 }
 
 /// How deep lists and objects lie in each other in a sound JSON text.
-fn depth(text: &str) -> usize {
+fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0, 0, false, false);
-    for byte in text.bytes() {
+    for byte in text {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,

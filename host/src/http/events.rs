@@ -23,7 +23,7 @@ pub(super) const READ: Operation = Operation {
         Parameter::list("event_type", "Only events of these types."),
     ],
     problems: &[400],
-    ..Operation::new("readAll", "Read the log after a position", &[(200, "Page")])
+    ..Operation::new("readAll", "Read the log after a position, every event as it is stored", &[(200, "Page")])
 };
 
 #[derive(Serialize)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::app::App;
 use super::openapi::Operation;
 use super::problem::Problem;
+use crate::code::CodeIdentity;
 use crate::projection::{BuildStatus, ProjectionError, ProjectionStatus, Projections};
 use crate::read_model::{ColumnType, Table};
 
@@ -37,6 +38,7 @@ struct BuildJson {
     read_model_version: u32,
     build: u64,
     component_digest: String,
+    upcasters: Vec<UpcasterJson>,
     read_model_path: String,
     position: u64,
     head: u64,
@@ -46,6 +48,12 @@ struct BuildJson {
     eta_seconds: Option<u64>,
     dead_letters: u64,
     waiting: u64,
+}
+
+#[derive(Serialize)]
+struct UpcasterJson {
+    name: String,
+    digest: String,
 }
 
 #[derive(Serialize)]
@@ -86,6 +94,7 @@ impl From<BuildStatus> for BuildJson {
             read_model_version: status.read_model_version,
             build: status.build,
             component_digest: status.component_digest,
+            upcasters: status.upcasters.into_iter().map(UpcasterJson::from).collect(),
             read_model_path: status.read_model_path.display().to_string(),
             position: status.position.0,
             head: status.head.0,
@@ -93,6 +102,12 @@ impl From<BuildStatus> for BuildJson {
             dead_letters: status.dead_letters,
             waiting: status.waiting,
         }
+    }
+}
+
+impl From<CodeIdentity> for UpcasterJson {
+    fn from(code: CodeIdentity) -> Self {
+        Self { name: code.name.to_string(), digest: code.digest.0 }
     }
 }
 

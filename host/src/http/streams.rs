@@ -36,7 +36,7 @@ pub(super) const READ: Operation = Operation {
         Parameter::text("direction", "forwards (the default) or backwards."),
     ],
     problems: &[400],
-    ..Operation::new("readStream", "Read the events of a stream", &[(200, "StreamPage")])
+    ..Operation::new("readStream", "Read the events of a stream as they are stored", &[(200, "StreamPage")])
 };
 
 pub(super) const EXPECTS: &[Parameter] = &[Parameter::text(

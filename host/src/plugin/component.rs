@@ -78,6 +78,13 @@ pub fn imported_interfaces(bytes: &[u8]) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// Whether a plugin file is an upcaster, or too broken to tell.
+pub(super) fn may_upcast(bytes: &[u8]) -> bool {
+    // Nothing has looked at the file yet: a panic over it must not end the one who looks at all files.
+    let world = std::panic::catch_unwind(|| Names::read(bytes).ok()?.world().ok());
+    world.ok().flatten().is_none_or(|world| world == World::Upcaster)
+}
+
 /// Looks at a plugin file without running anything of it.
 ///
 /// # Errors

@@ -175,6 +175,10 @@ impl Folder {
                 seen.look_again = Some(seen.look_again.map_or(left, |sooner| sooner.min(left)));
             }
         }
+        // What projections read comes before them, also what the place of a broken file held.
+        seen.changes.sort_by_cached_key(
+            |change| !matches!(change, FolderChange::Present { bytes, .. } if component::may_upcast(bytes)),
+        );
         seen
     }
 

@@ -50,7 +50,7 @@ impl Fixture {
 
     fn writer(&self, code: &dyn ProjectionCode) -> ReadModelWriter {
         let description = code.description();
-        let identity = Identity { projection: "any".into(), read_model_version: 1, log_id: Uuid::nil() };
+        let identity = Identity { projection: "any".into(), read_model_version: 1, ..Identity::default() };
         let schema = Arc::new(description.schema.clone());
         let path = self.dir.path().join("rows.db");
         ReadModelWriter::open(&path, &identity, schema).expect("opens")

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
-use super::ProjectionError;
-use crate::code::ComponentDigest;
+use super::{ProjectionCode, ProjectionError};
+use crate::code::{CodeIdentity, ComponentDigest};
+use crate::event::Invalid;
 use crate::sqlite::{self, MigrateError, Synchronous};
 
 /// "LtCt".
@@ -14,7 +15,8 @@ const APPLICATION_ID: i32 = 0x4c74_4374;
 /// Where the read models are, in the data folder.
 pub(super) const READ_MODELS: &str = "read-models";
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE projections (
         name TEXT PRIMARY KEY,
         plugin_file TEXT NOT NULL,
@@ -27,7 +29,12 @@ const MIGRATIONS: &[&str] = &["
         candidate_version INTEGER,
         candidate_digest TEXT
     ) WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE projections ADD COLUMN active_upcasters TEXT NOT NULL DEFAULT '';
+    ALTER TABLE projections ADD COLUMN candidate_upcasters TEXT;
+",
+];
 
 /// One filling of a read model, from position 0 on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +44,39 @@ pub(super) struct Build {
     pub read_model_version: u32,
     /// The code that runs it.
     pub digest: ComponentDigest,
+    /// The upcasters before it, by name.
+    pub upcasters: Vec<CodeIdentity>,
+}
+
+impl Build {
+    /// A build that this code is to fill.
+    pub fn of(number: u64, code: &dyn ProjectionCode) -> Self {
+        Self {
+            number,
+            read_model_version: code.description().read_model_version,
+            digest: code.digest().clone(),
+            upcasters: code.upcasters().identity(),
+        }
+    }
+
+    /// Whether this code with the upcasters before it makes the same rows, but for what changed in the code itself.
+    pub fn fits(&self, code: &dyn ProjectionCode) -> bool {
+        self.read_model_version == code.description().read_model_version
+            && self.upcasters == code.upcasters().identity()
+    }
+
+    /// From the columns of its number, version and digest, and of its upcasters.
+    fn read(row: &Row<'_>, number: u64, first: usize, upcasters: usize) -> rusqlite::Result<Self> {
+        let lines: String = row.get(upcasters)?;
+        let upcasters = lines.lines().map(str::parse).collect::<Result<_, Invalid>>();
+        Ok(Self {
+            number,
+            read_model_version: row.get(first + 1)?,
+            digest: ComponentDigest(row.get(first + 2)?),
+            // Of a name that is none, nothing is known: then no upcaster is the same.
+            upcasters: upcasters.unwrap_or_default(),
+        })
+    }
 }
 
 /// What is known of a projection across restarts.
@@ -83,7 +123,7 @@ impl Builds {
     pub fn save(&self, entry: &Entry) -> rusqlite::Result<()> {
         let candidate = entry.candidate.as_ref();
         self.connection.execute(
-            "INSERT OR REPLACE INTO projections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO projections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 entry.name,
                 entry.plugin_file,
@@ -95,10 +135,17 @@ impl Builds {
                 candidate.map(|build| build.number),
                 candidate.map(|build| build.read_model_version),
                 candidate.map(|build| &build.digest.0),
+                lines(&entry.active.upcasters),
+                candidate.map(|build| lines(&build.upcasters)),
             ],
         )?;
         Ok(())
     }
+}
+
+/// How files keep which upcasters there were.
+pub(super) fn lines(upcasters: &[CodeIdentity]) -> String {
+    upcasters.iter().map(|code| format!("{code}\n")).collect()
 }
 
 /// The build of a projection that answers queries.
@@ -110,6 +157,8 @@ pub struct ActiveBuild {
     pub digest: ComponentDigest,
     /// The name that the code had in the plugin folder.
     pub plugin_file: String,
+    /// The upcasters through which it reads, by name.
+    pub upcasters: Vec<CodeIdentity>,
 }
 
 impl ActiveBuild {
@@ -129,13 +178,14 @@ impl ActiveBuild {
             read_model: entry.file_of(&data.join(READ_MODELS), &entry.active),
             digest: entry.active.digest.clone(),
             plugin_file: entry.plugin_file.clone(),
+            upcasters: entry.active.upcasters.clone(),
         })
     }
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let candidate = match row.get(7)? {
-        Some(number) => Some(Build { number, read_model_version: row.get(8)?, digest: ComponentDigest(row.get(9)?) }),
+        Some(number) => Some(Build::read(row, number, 7, 11)?),
         None => None,
     };
     Ok(Entry {
@@ -143,7 +193,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
         plugin_file: row.get(1)?,
         paused: row.get(2)?,
         next_build: row.get(3)?,
-        active: Build { number: row.get(4)?, read_model_version: row.get(5)?, digest: ComponentDigest(row.get(6)?) },
+        active: Build::read(row, row.get(4)?, 4, 10)?,
         candidate,
     })
 }
@@ -156,7 +206,12 @@ mod tests {
     fn an_entry_comes_back_after_a_restart_with_and_without_candidate() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("catalog.db");
-        let build = |number| Build { number, read_model_version: 3, digest: ComponentDigest("d".into()) };
+        let build = |number| Build {
+            number,
+            read_model_version: 3,
+            digest: ComponentDigest("d".into()),
+            upcasters: ["a 1", "b 2"].iter().take(number as usize).map(|code| code.parse().expect("a name")).collect(),
+        };
         let mut entry = Entry {
             name: "orders".into(),
             plugin_file: "orders.wasm".into(),

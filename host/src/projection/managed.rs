@@ -6,25 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ProjectionCode;
 use super::builds::{Build, Builds, Entry};
+use super::load_code::LoadCode;
 use super::status::{BuildStatus, Progress, ProjectionState, ProjectionStatus};
-use super::supervisor::{Installed, LoadCode, ProjectionError};
+use super::supervisor::{Installed, ProjectionError};
+use super::upcasting::Upcasted;
 use super::worker::{Assignment, Command, Worker, WorkerOptions};
 use crate::crash_point;
 use crate::event::Position;
 use crate::event_store::EventStore;
 use crate::read_model::{ReadModelFile, Schema, delete_files, read_model_of};
+use crate::upcast::Upcasters;
 
 /// What every handle and every worker of a replay shares.
 pub(super) struct Shared {
     pub events: EventStore,
     pub folder: PathBuf,
     pub options: WorkerOptions,
-    pub load_code: LoadCode,
+    pub load_code: Box<dyn LoadCode>,
     pub all: Mutex<All>,
 }
 
 pub(super) struct All {
     pub builds: Builds,
+    /// All that there are now.
+    pub upcasters: Upcasters,
     pub projections: BTreeMap<String, Managed>,
 }
 
@@ -41,6 +46,8 @@ pub(super) struct Slot {
     pub read_model: ReadModelFile,
     pub progress: Arc<Progress>,
     pub worker: Option<Worker>,
+    /// Through which the worker reads.
+    pub upcasters: Upcasters,
 }
 
 impl Shared {
@@ -56,8 +63,7 @@ impl Shared {
         code: Arc<dyn ProjectionCode>,
     ) -> Result<Managed, ProjectionError> {
         let description = code.description();
-        let build =
-            Build { number: 1, read_model_version: description.read_model_version, digest: code.digest().clone() };
+        let build = Build::of(1, &*code);
         let entry = Entry {
             name: description.name.as_str().to_owned(),
             plugin_file: file.to_owned(),
@@ -66,8 +72,21 @@ impl Shared {
             active: build.clone(),
             candidate: None,
         };
-        let active = self.start(&entry, &build, Arc::clone(&code), None)?;
-        Ok(Managed { entry, code: Some(code), active, candidate: None })
+        let active = self.start(&entry, &build, code, None)?;
+        Ok(Managed { entry, code: None, active, candidate: None })
+    }
+
+    /// Goes on with this code: in the active build if it fits, else in a new one beside it.
+    pub fn run(
+        self: &Arc<Self>,
+        managed: &mut Managed,
+        code: Arc<dyn ProjectionCode>,
+    ) -> Result<Installed, ProjectionError> {
+        if !managed.fits_active(&code) {
+            return self.run_candidate(managed, code);
+        }
+        self.keep_replaying(managed, &code)?;
+        self.run_active(managed, code)
     }
 
     /// Runs the active build with this code, from its checkpoint on.
@@ -78,10 +97,12 @@ impl Shared {
     ) -> Result<Installed, ProjectionError> {
         let same = managed.entry.active.digest == *code.digest();
         managed.entry.active.digest = code.digest().clone();
+        let upcasters = code.upcasters();
         match &managed.active.worker {
-            Some(_) if same => {}
+            Some(_) if same && upcasters.is_same_code(&managed.active.upcasters) => {}
             Some(worker) => {
                 worker.tell(Command::Replace(code));
+                managed.active.upcasters = upcasters;
             }
             None => managed.active = self.start(&managed.entry, &managed.entry.active, code, None)?,
         }
@@ -97,11 +118,7 @@ impl Shared {
     ) -> Result<Installed, ProjectionError> {
         if !managed.is_candidate(&code) {
             managed.drop_candidate(&self.folder);
-            managed.entry.candidate = Some(Build {
-                number: managed.entry.next_build,
-                read_model_version: code.description().read_model_version,
-                digest: code.digest().clone(),
-            });
+            managed.entry.candidate = Some(Build::of(managed.entry.next_build, &*code));
             managed.entry.next_build += 1;
         }
         if managed.candidate.is_none()
@@ -115,16 +132,15 @@ impl Shared {
         Ok(Installed::Replaying)
     }
 
-    /// Before code that fits the active build runs it: a replay into the same read-model version
-    /// goes on with that code, any other is given up.
-    pub fn keep_replaying(
+    /// Before code that fits the active build runs it: a replay into the same read-model version, with the same
+    /// upcasters, goes on with that code, any other is given up.
+    fn keep_replaying(
         self: &Arc<Self>,
         managed: &mut Managed,
         code: &Arc<dyn ProjectionCode>,
     ) -> Result<(), ProjectionError> {
-        let version = code.description().read_model_version;
         match &managed.entry.candidate {
-            Some(build) if build.read_model_version == version => {
+            Some(build) if build.fits(&**code) => {
                 self.run_candidate(managed, Arc::clone(code))?;
             }
             Some(_) => managed.drop_candidate(&self.folder),
@@ -138,7 +154,7 @@ impl Shared {
     /// while the new one is put in its place.
     fn swap_in(&self, name: &str, number: u64) -> bool {
         let mut all = self.lock();
-        let All { builds, projections } = &mut *all;
+        let All { builds, projections, .. } = &mut *all;
         let Some(managed) = projections.get_mut(name) else { return false };
         let Some(build) = managed.entry.candidate.clone().filter(|build| build.number == number) else { return false };
         let Some(candidate) = managed.candidate.take() else { return false };
@@ -179,6 +195,7 @@ impl Shared {
         let (position, dead_letters) = known.unwrap_or_default();
         let progress = Arc::new(Progress::new(state, position, dead_letters));
         let read_model = ReadModelFile { path: path.clone(), schema: Arc::new(code.description().schema.clone()) };
+        let upcasters = code.upcasters();
         let assignment = Assignment {
             events: self.events.clone(),
             code,
@@ -189,7 +206,7 @@ impl Shared {
             swap,
         };
         let worker = Some(Worker::start(assignment).map_err(ProjectionError::Thread)?);
-        Ok(Slot { read_model, progress, worker })
+        Ok(Slot { read_model, progress, worker, upcasters })
     }
 }
 
@@ -205,22 +222,19 @@ impl Managed {
         let (position, dead_letters) = read_model.standing().unwrap_or_default();
         let progress = Progress::new(ProjectionState::PluginMissing, position, dead_letters);
         progress.set_state(ProjectionState::PluginMissing, Some(reason));
-        let active = Slot { read_model, progress: Arc::new(progress), worker: None };
+        let active = Slot { read_model, progress: Arc::new(progress), worker: None, upcasters: Upcasters::default() };
         Self { entry, code: None, active, candidate: None }
     }
 
     /// Whether the code can go on with the active read model.
     pub fn fits_active(&self, code: &Arc<dyn ProjectionCode>) -> bool {
-        let description = code.description();
         let tables = &*self.active.read_model.schema;
-        description.read_model_version == self.entry.active.read_model_version
-            && (*tables == description.schema || tables.tables().is_empty())
+        self.entry.active.fits(&**code) && (*tables == code.description().schema || tables.tables().is_empty())
     }
 
     fn is_candidate(&self, code: &Arc<dyn ProjectionCode>) -> bool {
-        let version = code.description().read_model_version;
         let candidate = self.entry.candidate.as_ref();
-        candidate.is_some_and(|build| build.read_model_version == version && build.digest == *code.digest())
+        candidate.is_some_and(|build| build.fits(&**code) && build.digest == *code.digest())
     }
 
     /// Gives up the replay that is under way, or that stands still since its code went, if there is one. The caller saves
@@ -255,10 +269,11 @@ impl Managed {
         let builds = [(Some(active), Some(&self.active)), (candidate.as_ref(), self.candidate.as_ref())];
         for (build, slot) in builds {
             if build.is_some_and(|build| build.digest == *code.digest())
-                && let Some(worker) = slot.and_then(|slot| slot.worker.as_ref())
+                && let Some(slot) = slot
+                && let Some(worker) = &slot.worker
             {
                 // One that does not listen goes on with what it has.
-                worker.tell(Command::Replace(Arc::clone(code)));
+                worker.tell(Command::Replace(Upcasted::new(code, &slot.upcasters)));
             }
         }
     }
@@ -311,6 +326,7 @@ impl Slot {
             read_model_version: build.read_model_version,
             build: build.number,
             component_digest: build.digest.0.clone(),
+            upcasters: build.upcasters.clone(),
             read_model_path: self.read_model.path.clone(),
             state: report.state,
             events_per_second: report.events_per_second(),

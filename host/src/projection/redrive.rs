@@ -1,5 +1,7 @@
 //! Parked events: applied again in the order of their stream, or discarded.
 
+use std::sync::Arc;
+
 use super::failure::{Disposition, Failure};
 use super::runner::{Halt, Runner};
 use crate::event::Position;
@@ -68,16 +70,27 @@ impl Runner {
                 return Ok(true);
             }
             for letter in letters {
-                self.log.read_positions(&[letter.position], &mut self.batch)?;
-                if let Some(reason) = self.apply_alone()? {
+                let interests = Arc::clone(&self.code.description().interests);
+                self.log.read_positions(&[letter.position], &interests, &mut self.batch)?;
+                if let Some(reason) = self.verdict()? {
                     let attempts = letter.attempts + 1;
-                    let failed = DeadLetter { attempts, ..self.dead_letter(0, DeadLetterKind::Failed, Some(reason)) };
+                    let failed = DeadLetter { attempts, ..self.dead_letter(0, DeadLetterKind::Failed, Some(reason))? };
                     let parked = &[DeadLetter { parked_at: letter.parked_at, ..failed }];
                     self.commits.writer()?.commit(&mut self.draft, &Commit { parked, ..Commit::default() })?;
                     return Ok(false);
                 }
                 self.release(letter.position)?;
             }
+        }
+    }
+
+    /// Why the events of one position are to be parked.
+    fn verdict(&mut self) -> Result<Option<String>, Failure> {
+        match self.unreadable() {
+            Some(reason) => Ok(Some(reason)),
+            // Read in a newer shape it is none of those that are wanted.
+            None if self.batch.is_empty() => Ok(None),
+            None => self.apply_alone(),
         }
     }
 

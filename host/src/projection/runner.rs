@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::builds::lines;
 use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
 use super::stages::Stopwatch;
-use super::{ApplyFailure, Pending, Projection, ProjectionCode};
+use super::{ApplyFailure, Pending, Projection, ProjectionCode, upcasting};
 use crate::crash_point;
-use crate::event::{EventBatch, Position, Timestamp};
+use crate::event::{EventBatch, Position};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
     DeadLetter, DeadLetterKind, Identity, ReadModelDraft, ReadModelError, ReadModelWriter, WriteBehind,
@@ -79,6 +80,7 @@ impl Runner {
             projection: description.name.as_str().to_owned(),
             read_model_version: description.read_model_version,
             log_id: events.log_id(),
+            upcasters: lines(&code.upcasters().identity()),
         };
         let model = ReadModelWriter::open(path, &identity, Arc::new(description.schema.clone()))?;
         let checkpoint = model.checkpoint()?;
@@ -95,7 +97,7 @@ impl Runner {
             parked_streams: model.parked_streams()?.into_iter().map(|(stream, _)| stream).collect(),
             isolating: (checkpoint.unfinished_runs >= options.unfinished_runs).then_some(1),
             unfinished_runs: checkpoint.unfinished_runs,
-            log: events.read_ahead()?,
+            log: events.read_ahead(upcasting::view(&*code))?,
             draft: model.draft(options.draft_bytes)?,
             batch: Arc::default(),
             instance: None,
@@ -139,9 +141,10 @@ impl Runner {
     pub fn replace_code(&mut self, code: Arc<dyn ProjectionCode>) -> Result<(), Halt> {
         let committed = self.settle();
         self.reset();
+        let looks = self.log.look_through(upcasting::view(&*code));
         self.code = code;
         self.isolating = None;
-        committed.or_else(|failure| self.recover(failure).map(|_| ()))
+        committed.and(looks.map_err(Failure::from)).or_else(|failure| self.recover(failure).map(|_| ()))
     }
 
     /// One turn: reads a batch, applies it, and commits when enough has come together or when
@@ -160,7 +163,7 @@ impl Runner {
         let code = Arc::clone(&self.code);
         let scanned = self.log.read_after(self.read_to, &code.description().interests, limit, &mut self.batch)?;
         let read = self.batch.len();
-        if read == 0 {
+        if read == 0 && scanned.at_end {
             self.read_to = scanned.to;
             self.note_commit(true)?;
             let unwritten = self.read_to.0 - self.checkpoint.0;
@@ -173,38 +176,36 @@ impl Runner {
             return Ok(Step::CaughtUp);
         }
         self.uncommitted_events += read;
-        self.divert_parked_streams()?;
-        if self.isolating == Some(1) {
+        let unreadable = self.divert()?;
+        let step = unreadable.map_or(Step::Applied, Step::Parked);
+        if self.isolating == Some(1) && !self.batch.is_empty() {
             return self.step_alone(scanned.to);
         }
         let pending = if self.batch.is_empty() { Pending::default() } else { self.apply()? };
         self.read_to = scanned.to;
         // At the end of the log, whoever waits for these rows gets them.
-        if scanned.at_end || self.isolating.is_some() {
+        if scanned.at_end || self.isolating.is_some() || unreadable.is_some() {
             self.commit()?;
             self.widen();
         } else if self.is_full(pending) {
             self.commit_behind()?;
         }
-        Ok(Step::Applied)
+        Ok(step)
     }
 
-    /// Applies the one event of the batch, whose verdict is final.
+    /// Applies the events of the one position in the batch, whose verdict is final.
     fn step_alone(&mut self, scanned_to: Position) -> Result<Step, Failure> {
-        let verdict = if self.batch.is_empty() { None } else { self.apply_alone()? };
+        let verdict = self.apply_alone()?;
         self.read_to = scanned_to;
-        let failed = verdict.map(|reason| self.dead_letter(0, DeadLetterKind::Failed, Some(reason)));
+        let failed = verdict.map(|reason| self.dead_letter(0, DeadLetterKind::Failed, Some(reason))).transpose()?;
         let step = failed.as_ref().map_or(Step::Applied, |letter| Step::Parked(letter.position));
-        // Only a committed dead letter has others wait behind it.
-        let parked = failed.as_ref().map(|letter| letter.stream.clone());
         failed.map_or(Ok(()), |letter| self.park(letter))?;
         self.commit()?;
-        self.parked_streams.extend(parked);
         self.widen();
         Ok(step)
     }
 
-    /// Applies the one event of the batch on a fresh instance. The answer is why the event is to
+    /// Applies the batch, of one position, on a fresh instance. The answer is why its event is to
     /// be parked, or none when its rows are in the draft.
     ///
     /// The wall clock gives no verdict: an interrupted event runs again under deterministic fuel.
@@ -253,45 +254,6 @@ impl Runner {
         Ok(applied?)
     }
 
-    /// Takes the events of parked streams out of the batch: they wait behind the failed one.
-    fn divert_parked_streams(&mut self) -> Result<(), Failure> {
-        if self.parked_streams.is_empty() {
-            return Ok(());
-        }
-        let waiting: Vec<_> = (0..self.batch.len())
-            .filter(|&index| self.parked_streams.contains(self.batch.get(index).stream))
-            .map(|index| self.dead_letter(index, DeadLetterKind::Waiting, None))
-            .collect();
-        if !waiting.is_empty() {
-            let parked = &self.parked_streams;
-            self.batch = Arc::new(self.batch.filtered(|event| !parked.contains(event.stream)));
-        }
-        waiting.into_iter().try_for_each(|letter| self.park(letter))
-    }
-
-    fn park(&mut self, letter: DeadLetter) -> Result<(), Failure> {
-        if self.dead_letters + self.parking.len() as u64 >= self.options.max_dead_letters {
-            return Err(Failure::TooManyDeadLetters(self.options.max_dead_letters));
-        }
-        self.parking.push(letter);
-        Ok(())
-    }
-
-    pub(super) fn dead_letter(&self, index: usize, kind: DeadLetterKind, reason: Option<String>) -> DeadLetter {
-        let event = self.batch.get(index);
-        DeadLetter {
-            position: event.position,
-            stream: event.stream.to_owned(),
-            version: event.version,
-            event_type: event.kind.event_type.clone(),
-            kind,
-            attempts: u32::from(reason.is_some()),
-            reason,
-            component_digest: self.code.digest().0.clone(),
-            parked_at: Timestamp::now(),
-        }
-    }
-
     /// Goes back to the checkpoint after a failure and decides how to go on.
     fn recover(&mut self, failure: Failure) -> Result<Step, Halt> {
         let tried = self.uncommitted_events;
@@ -323,7 +285,7 @@ impl Runner {
         let _ = self.note_commit(true);
         self.instance = None;
         self.draft.clear();
-        self.parking.clear();
+        self.forget_parking();
         self.read_to = self.checkpoint;
         self.uncommitted_events = 0;
         self.run_noted = false;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::code::CodeIdentity;
 use crate::event::Position;
 use crate::read_model::Table;
 
@@ -61,6 +62,8 @@ pub struct BuildStatus {
     /// Counts the replays of this projection.
     pub build: u64,
     pub component_digest: String,
+    /// The upcasters through which its events are read, by name.
+    pub upcasters: Vec<CodeIdentity>,
     pub read_model_path: PathBuf,
     pub state: ProjectionState,
     /// Why it is in this state, when that needs saying.
@@ -228,6 +231,7 @@ mod tests {
             read_model_version: 1,
             build: 1,
             component_digest: String::new(),
+            upcasters: Vec::new(),
             read_model_path: PathBuf::new(),
             state: ProjectionState::CatchingUp,
             reason: None,

@@ -10,8 +10,10 @@ use tokio::sync::watch;
 
 use super::ProjectionCode;
 use super::builds::{Builds, READ_MODELS};
+use super::load_code::LoadCode;
 use super::managed::{All, Managed, Shared, delete_orphans, delete_strangers};
 use super::status::{ProjectionState, ProjectionStatus};
+use super::upcasting::Upcasted;
 use super::worker::{Command, Worker, WorkerOptions};
 use crate::code::ComponentDigest;
 use crate::crash_point;
@@ -19,6 +21,7 @@ use crate::event::{Position, StreamName};
 use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
 use crate::sqlite::MigrateError;
+use crate::upcast::Upcasters;
 
 /// How long to wait until a worker has done what it was told: it may be in the middle of a step.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -59,13 +62,10 @@ pub enum Installed {
     Replaying,
 }
 
-/// Finds code by the digest of its file, when a build needs code that is no longer in the folder.
-pub type LoadCode = Box<dyn Fn(&ComponentDigest) -> Result<Arc<dyn ProjectionCode>, String> + Send + Sync>;
-
 /// All projections of a daemon. A cheap handle.
 #[derive(Clone)]
 pub struct Projections {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Projections {
@@ -77,7 +77,7 @@ impl Projections {
         events: EventStore,
         data: &Path,
         options: WorkerOptions,
-        load_code: LoadCode,
+        load_code: Box<dyn LoadCode>,
     ) -> Result<Self, ProjectionError> {
         let folder = data.join(READ_MODELS);
         std::fs::create_dir_all(&folder).map_err(ProjectionError::Folder)?;
@@ -88,7 +88,7 @@ impl Projections {
             projections.insert(entry.name.clone(), Managed::at_rest(entry, &folder));
         }
         delete_orphans(&folder, &projections).map_err(ProjectionError::Folder)?;
-        let all = Mutex::new(All { builds, projections });
+        let all = Mutex::new(All { builds, upcasters: Upcasters::default(), projections });
         Ok(Self { shared: Arc::new(Shared { events, folder, options, load_code, all }) })
     }
 
@@ -102,9 +102,10 @@ impl Projections {
         // Loading the code of the active build may take a compilation: not under the lock.
         let active_code = self.code_of_active(&name, &code);
         let mut all = self.shared.lock();
-        let All { builds, projections } = &mut *all;
+        let All { builds, upcasters, projections } = &mut *all;
+        let upcast = Upcasted::new(&code, upcasters);
         let Some(managed) = projections.get_mut(&name) else {
-            let managed = self.shared.first_build(file, code)?;
+            let managed = Managed { code: Some(code), ..self.shared.first_build(file, upcast)? };
             builds.save(&managed.entry)?;
             projections.insert(name, managed);
             return Ok(Installed::New);
@@ -114,22 +115,37 @@ impl Projections {
             return Err(ProjectionError::NotPossible { name, reason });
         }
         managed.entry.plugin_file = file.to_owned();
-        managed.code = Some(Arc::clone(&code));
-        let installed = if managed.fits_active(&code) {
-            self.shared.keep_replaying(managed, &code)?;
-            self.shared.run_active(managed, code)?
-        } else {
-            if managed.active.worker.is_none()
-                && let Some(old) = active_code
-            {
-                self.shared.run_active(managed, old)?;
-            }
-            self.shared.run_candidate(managed, code)?
-        };
+        managed.code = Some(code);
+        if let Some(old) = active_code.filter(|_| managed.active.worker.is_none()) {
+            self.shared.run_active(managed, old)?;
+        }
+        let installed = self.shared.run(managed, upcast)?;
         crash_point::reached("code-replaced");
         builds.save(&managed.entry)?;
         crash_point::reached("code-saved");
         Ok(installed)
+    }
+
+    /// From now on these are the upcasters. A projection that they touch otherwise than before replays history beside
+    /// the old read model, which goes on with the old ones. Answers with the names of those that do.
+    pub fn set_upcasters(&self, upcasters: Upcasters) -> Vec<String> {
+        let mut all = self.shared.lock();
+        let All { builds, upcasters: present, projections } = &mut *all;
+        *present = upcasters;
+        let mut replaying = Vec::new();
+        for managed in projections.values_mut() {
+            let Some(code) = &managed.code else { continue };
+            let (code, before) = (Upcasted::new(code, present), managed.entry.clone());
+            let run = self.shared.run(managed, code);
+            let entry = &managed.entry;
+            if let Err(error) = run.and_then(|_| Ok(builds.save(entry)?)) {
+                tracing::error!(projection = %entry.name, %error, "it cannot go on with the new upcasters");
+            }
+            if entry.candidate.is_some() && entry.candidate != before.candidate {
+                replaying.push(entry.name.clone());
+            }
+        }
+        replaying
     }
 
     /// Has every build that runs this code go on with it as it is now: the same, and compiled better.
@@ -154,7 +170,10 @@ impl Projections {
             }
             managed.entry.active.digest.clone()
         };
-        let code = (self.shared.load_code)(&digest)
+        let code = self
+            .shared
+            .load_code
+            .projection(&digest)
             .map_err(|reason| ProjectionError::NotPossible { name: file.to_owned(), reason })?;
         self.install(file, code).map(|_| true)
     }
@@ -193,7 +212,8 @@ impl Projections {
         let entries = all.projections.values().map(|managed| &managed.entry);
         entries
             .flat_map(|entry| std::iter::once(&entry.active).chain(&entry.candidate))
-            .map(|build| build.digest.clone())
+            .flat_map(|build| std::iter::once(&build.digest).chain(build.upcasters.iter().map(|code| &code.digest)))
+            .cloned()
             .collect()
     }
 
@@ -251,9 +271,10 @@ impl Projections {
     /// When there is no such projection, its plugin is gone, or the catalog cannot be written.
     pub fn replay(&self, name: &str) -> Result<(), ProjectionError> {
         let shared = &self.shared;
+        let upcasters = shared.lock().upcasters.clone();
         self.with(name, |managed, builds| {
-            let code = managed.running_code()?;
-            managed.drop_candidate(&self.shared.folder);
+            let code = Upcasted::new(&managed.running_code()?, &upcasters);
+            managed.drop_candidate(&shared.folder);
             shared.run_candidate(managed, code)?;
             builds.save(&managed.entry)?;
             crash_point::reached("replay-saved");
@@ -330,29 +351,12 @@ impl Projections {
         act: impl FnOnce(&mut Managed, &Builds) -> Result<T, ProjectionError>,
     ) -> Result<T, ProjectionError> {
         let mut all = self.shared.lock();
-        let All { builds, projections } = &mut *all;
+        let All { builds, projections, .. } = &mut *all;
         let known = || projections.keys().cloned().collect();
         if !projections.contains_key(name) {
             return Err(ProjectionError::NotFound { name: name.to_owned(), known: known() });
         }
         let Some(managed) = projections.get_mut(name) else { unreachable!("looked up above") };
         act(managed, builds)
-    }
-
-    /// The code of the active build, when it is needed and is not `new`.
-    fn code_of_active(&self, name: &str, new: &Arc<dyn ProjectionCode>) -> Option<Arc<dyn ProjectionCode>> {
-        let digest = {
-            let all = self.shared.lock();
-            let managed = all.projections.get(name)?;
-            if managed.active.worker.is_some() || managed.fits_active(new) {
-                return None;
-            }
-            managed.entry.active.digest.clone()
-        };
-        (self.shared.load_code)(&digest)
-            .inspect_err(|reason| {
-                tracing::warn!(projection = %name, %digest, %reason, "the active code is gone; its read model stays as it is until the replay ends");
-            })
-            .ok()
     }
 }

@@ -18,6 +18,7 @@ mod commits;
 mod control;
 mod faults;
 mod simulation;
+mod upcasting;
 
 type Verdict = fn(&EventRef<'_>) -> Result<(), ApplyFailure>;
 

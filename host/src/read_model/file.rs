@@ -14,18 +14,20 @@ use crate::sqlite::{self, MigrateError, Synchronous, WriteBack};
 /// "LtRM": what `file` says of a read model.
 const APPLICATION_ID: i32 = 0x4c74_524d;
 /// Raised when the tables that start with `lantern_` change.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// Pages in the write-ahead log after which a commit writes them back.
 const WAL_PAGES: i32 = if cfg!(test) { 8 } else { 1000 };
 
 /// What a read model's file says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     pub projection: String,
     pub read_model_version: u32,
     /// The log it was folded from.
     pub log_id: Uuid,
+    /// The upcasters through which the events were read: a line with name and digest for each, by name.
+    pub upcasters: String,
 }
 
 const CREATE: &str = "
@@ -33,7 +35,8 @@ const CREATE: &str = "
         id INTEGER PRIMARY KEY CHECK (id = 1),
         projection TEXT NOT NULL,
         read_model_version INTEGER NOT NULL,
-        log_id TEXT NOT NULL
+        log_id TEXT NOT NULL,
+        upcasters TEXT NOT NULL
     );
     -- Every event up to position is in the rows or parked. unfinished_runs counts how often the
     -- plugin was started behind it by a daemon that then ended; component_digest is its code.
@@ -154,8 +157,8 @@ fn create(connection: &mut Connection, identity: &Identity, schema: &Schema) -> 
     transaction.execute_batch(CREATE)?;
     transaction.execute_batch(dead_letter::CREATE)?;
     transaction.execute(
-        "INSERT INTO lantern_identity VALUES (1, ?, ?, ?)",
-        params![identity.projection, identity.read_model_version, identity.log_id.to_string()],
+        "INSERT INTO lantern_identity VALUES (1, ?, ?, ?, ?)",
+        params![identity.projection, identity.read_model_version, identity.log_id.to_string(), identity.upcasters],
     )?;
     for table in schema.tables() {
         transaction.execute_batch(&statements::create(table))?;
@@ -167,16 +170,17 @@ fn create(connection: &mut Connection, identity: &Identity, schema: &Schema) -> 
 
 pub(super) fn read_identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let identity = connection
-        .query_row("SELECT projection, read_model_version, log_id FROM lantern_identity", [], |row| {
+        .query_row("SELECT projection, read_model_version, log_id, upcasters FROM lantern_identity", [], |row| {
             let log_id: String = row.get(2)?;
             Ok(Identity {
                 projection: row.get(0)?,
                 read_model_version: row.get(1)?,
                 log_id: Uuid::parse_str(&log_id).unwrap_or_default(),
+                upcasters: row.get(3)?,
             })
         })
         .optional()?;
-    Ok(identity.unwrap_or(Identity { projection: String::new(), read_model_version: 0, log_id: Uuid::nil() }))
+    Ok(identity.unwrap_or_default())
 }
 
 fn read_schema(connection: &Connection) -> rusqlite::Result<Schema> {

@@ -40,7 +40,7 @@ fn schema() -> Arc<Schema> {
 }
 
 fn identity() -> Identity {
-    Identity { projection: "orders".into(), read_model_version: 1, log_id: Uuid::from_u128(7) }
+    Identity { projection: "orders".into(), read_model_version: 1, log_id: Uuid::from_u128(7), ..Identity::default() }
 }
 
 fn fixture() -> Fixture {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Waits until the projection has applied everything in the log and no replay is under way.
-fn settled(projections: &Projections) -> ProjectionStatus {
+pub fn settled(projections: &Projections) -> ProjectionStatus {
     settled_as(projections, "counting")
 }
 
