@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Client, Failure};
 use output::Format;
 
+mod aggregate;
 mod bench;
 mod client;
 mod dead_letter;
@@ -64,6 +65,9 @@ enum Command {
     /// See, retry and discard events that a projection could not apply
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::DeadLetter),
+    /// See states, and send commands
+    #[command(subcommand, visible_alias = "aggregates")]
+    Aggregate(aggregate::Aggregate),
     /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Projection(projection) => projection.run(&context),
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
+        Command::Aggregate(aggregate) => aggregate.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Bench(bench) => bench.run(format),
         Command::Dev(dev) => dev.run(format),
@@ -157,6 +162,12 @@ mod tests {
             "dead-letter list",
             "dead-letter retry orders --stream order-1",
             "dead-letter discard orders 17",
+            "aggregate list",
+            "aggregate show conference rust-2026 --version 3",
+            "aggregate show conference rust-2026 --time 2026-01-31T12:00:00Z",
+            "aggregate command conference rust-2026 --type OpenConference --data {} --metadata {}",
+            "aggregate command order 1 --type Pay --id 01977e5e-8f2e-7000-8000-000000000001",
+            "aggregates delete-snapshots",
             "plugin list",
             "plugin check some.wasm",
             "bench some.wasm --data-dir d --events 1000 --json",

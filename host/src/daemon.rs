@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use crate::aggregate::{AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
 use crate::code::Registry;
 use crate::conflict::{ConflictResolution, ResolutionOptions};
@@ -37,6 +38,7 @@ pub struct DaemonOptions {
     pub listen: SocketAddr,
     pub event_store: EventStoreOptions,
     pub conflicts: ResolutionOptions,
+    pub aggregates: AggregateOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
     pub watch: WatchOptions,
@@ -82,16 +84,29 @@ pub async fn run(
         aggregates: Registry::default(),
     };
     let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
+    let aggregates = Aggregates::open(
+        &options.data_dir.join("snapshots.db"),
+        (events.clone(), conflicts.clone()),
+        kinds.aggregates.clone(),
+        options.aggregates,
+    )?;
     let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
 
-    let state = AppState { events: events.clone(), conflicts, projections: projections.clone(), plugins };
+    let state = AppState {
+        events: events.clone(),
+        conflicts,
+        aggregates: aggregates.clone(),
+        projections: projections.clone(),
+        plugins,
+    };
     ready(address);
     let served = http::serve(listener, state, options.http, shutdown).await;
 
     tokio::task::spawn_blocking(move || {
         plugin_loop.stop();
         projections.shut_down();
+        aggregates.close();
         events.close();
     })
     .await?;

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::event::{NewEvent, Position, StreamName, StreamVersion};
+use crate::event::{EventBatch, NewEvent, Position, RecordedEvent, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
@@ -156,6 +156,28 @@ impl EventStore {
     ) -> Result<StreamPage, EventStoreError> {
         let limit = ReadLimit { events: max, bytes: self.inner.shared.options.max_page_bytes };
         self.with_reader(|reader| reader.read_stream(stream, from, direction, limit))
+    }
+
+    /// As [`EventStore::read_stream`] forwards, by column, under a limit of the caller's. Answers the stream's newest version
+    /// too. Blocks.
+    ///
+    /// # Errors
+    /// As [`EventStore::read_stream`].
+    pub fn read_versions(
+        &self,
+        stream: &StreamName,
+        from: StreamVersion,
+        limit: ReadLimit,
+    ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
+        self.with_reader(|reader| reader.read_forwards(stream, from, limit))
+    }
+
+    /// The event with this id, if it is in the log. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the event is damaged.
+    pub fn find_event(&self, id: Uuid) -> Result<Option<RecordedEvent>, EventStoreError> {
+        self.with_reader(|reader| reader.find_event(id))
     }
 
     /// The version of the newest event in the stream; 0 when the stream has none. Blocks.

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use crate::aggregate::Aggregates;
 use crate::catalog::Plugins;
 use crate::conflict::ConflictResolution;
 use crate::event_store::EventStore;
 use crate::projection::Projections;
 use crate::read_model::QueryOptions;
 
+mod aggregates;
 mod app;
 mod cloud_events;
 mod dead_letters;
@@ -45,6 +47,7 @@ pub struct AppState {
     pub events: EventStore,
     /// Where appends go: it asks the conflict resolvers.
     pub conflicts: ConflictResolution,
+    pub aggregates: Aggregates,
     pub projections: Projections,
     pub plugins: Plugins,
 }

@@ -1,13 +1,14 @@
-//! Write a Lantern projection in Rust.
+//! Write a Lantern projection or aggregate in Rust.
 //!
-//! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
-//! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `README.md` shows a
-//! whole one, and how to build, test and run it.
+//! A projection is one type that implements [`Projection`] and one [`export_projection!`], an aggregate one that implements
+//! [`Aggregate`] and one [`export_aggregate!`]. Rows are declared with [`table!`], events are a plain serde enum or declared
+//! with [`events!`]. `README.md` shows whole ones, and how to build, test and run them.
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
 //! handing them over. It does no input or output of its own: a plugin sees nothing but its events
 //! and its own rows.
 
+mod aggregate;
 #[doc(hidden)]
 pub mod bindings;
 mod decode;
@@ -21,6 +22,7 @@ mod same;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use aggregate::{Aggregate, Received};
 pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
@@ -31,16 +33,21 @@ pub use read_model::{Column, KeyColumn, Row, Table, Tables, Value};
 pub mod prelude {
     pub use std::borrow::Cow;
 
-    pub use serde::Deserialize;
+    pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Error, Projection, Recorded, Row, Table, Value, bail, ensure, events, export_projection, log, table,
+        Aggregate, Error, Projection, Received, Recorded, Row, Table, Value, bail, ensure, events, export_aggregate,
+        export_projection, log, table,
     };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub mod aggregate {
+        pub use crate::aggregate::{describe, evolve, handle};
+    }
+
     pub use crate::decode::{event_name, required, scan_object, unknown_event};
     pub use crate::instance::{Instance, describe};
     pub use crate::log::{Level, report_panics, write};

@@ -25,14 +25,16 @@
 //!     .then_row(Account { id: "1".into(), balance: 7 });
 //! ```
 
+mod aggregate;
 mod batch;
 mod memory;
 
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+pub use aggregate::{AggregateSpec, Decided};
 pub use batch::{TestEvent, event};
-pub use serde_json::json;
+pub use serde_json::{Value as Json, json};
 
 use crate::instance::{Instance, describe};
 use crate::read_model::{CommittedRows, Tables};

@@ -14,8 +14,8 @@ use super::app::App;
 use super::openapi::{self, Operation};
 use super::parameters::{Pairs, check_known};
 use super::{
-    cloud_events, dead_letters, events, guard, health, import, metrics, plugins, problem, projections, read_models,
-    streams, subscribe,
+    aggregates, cloud_events, dead_letters, events, guard, health, import, metrics, plugins, problem, projections,
+    read_models, streams, subscribe,
 };
 
 /// One method of one path.
@@ -50,6 +50,10 @@ pub(super) fn routes() -> Vec<Route> {
             dead_letters::DISCARD,
         ),
         route(M::GET, "/projections/{name}/tables/{table}", get(read_models::query), read_models::QUERY),
+        route(M::GET, "/aggregates", get(aggregates::list), aggregates::LIST),
+        route(M::GET, "/aggregates/{category}/{id}", get(aggregates::show), aggregates::SHOW),
+        route(M::POST, "/aggregates/{category}/{id}/commands", post(aggregates::handle), aggregates::HANDLE),
+        route(M::DELETE, "/snapshots", delete(aggregates::delete_snapshots), aggregates::DELETE_SNAPSHOTS),
         route(M::GET, "/plugins", get(plugins::list), plugins::LIST),
         route(M::GET, "/healthz", get(health::alive), health::ALIVE),
         route(M::GET, "/readyz", get(health::ready), health::READY),

@@ -48,7 +48,7 @@ pub(super) trait ProjectionWorld: GuestWorld<Description = Description> {
 
 /// Code of the world `World`.
 pub(super) struct Code<World: GuestWorld> {
-    host: Arc<Host>,
+    pub(super) host: Arc<Host>,
     source: Source,
     pub description: World::Description,
     log: Arc<PluginLog>,
@@ -121,7 +121,15 @@ impl<World: GuestWorld> Code<World> {
     /// # Errors
     /// When the code does not start.
     pub fn timed(&self) -> Result<Guest<World>, ApplyFailure> {
-        let budget = Budget::Time(Duration::from_secs(self.host.options.call_seconds));
+        self.timed_for(Duration::from_secs(self.host.options.call_seconds))
+    }
+
+    /// A fresh instance, with this time for its start and for each call.
+    ///
+    /// # Errors
+    /// When the code does not start.
+    pub fn timed_for(&self, time: Duration) -> Result<Guest<World>, ApplyFailure> {
+        let budget = Budget::Time(time);
         guest::<World>(&self.host, self.host.engines.get(Metering::Time), &self.timed, (budget, &self.log))
     }
 

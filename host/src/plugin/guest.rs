@@ -158,9 +158,13 @@ impl Budget {
 }
 
 /// A guest's own words, cut to a length that can be kept.
-pub(super) fn rejected(mut reason: String) -> ApplyFailure {
+pub(super) fn shortened(mut reason: String) -> String {
     reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    ApplyFailure::Rejected(reason)
+    reason
+}
+
+pub(super) fn rejected(reason: String) -> ApplyFailure {
+    ApplyFailure::Rejected(shortened(reason))
 }
 
 /// What a failed read or write of the read model means.

@@ -185,7 +185,7 @@ mod tests {
     fn a_wrong_plugin_toml_is_refused_by_key() {
         assert!(refused(&format!("{GOOD}wach = []\n")).contains("wach"));
         assert!(refused("name = \"board\"\n").contains("language"));
-        assert!(refused(&GOOD.replace("board", "Board")).contains("no projection name"));
+        assert!(refused(&GOOD.replace("board", "Board")).contains("no plugin name"));
         assert!(refused(&GOOD.replace("[\"true\"]", "[]")).contains("build is empty"));
         let nothing = tempfile::tempdir().expect("a folder");
         assert!(Project::open(nothing.path()).err().expect("was taken").to_string().contains("no plugin.toml"));

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use tokio::sync::RwLock;
 use tower::ServiceExt;
 
+use super::orders::Orders;
+use crate::aggregate::{AggregateCode, AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
 use crate::code::{ComponentDigest, Registry};
 use crate::conflict::{ConflictResolution, ResolutionOptions};
@@ -126,7 +128,16 @@ pub(in crate::http) fn state(folder: &Path) -> AppState {
     let load_code = Box::new(|_: &_| Err("no code is kept in this test".to_owned()));
     let projections = Projections::open(events.clone(), folder, WorkerOptions::default(), load_code).expect("opens");
     let conflicts = ConflictResolution::new(events.clone(), Registry::default(), ResolutionOptions::default());
-    AppState { events, conflicts, projections, plugins: Plugins::default() }
+    let aggregate_code: Registry<dyn AggregateCode> = Registry::default();
+    aggregate_code.install("orders.wasm", Arc::new(Orders::default())).expect("installs");
+    let aggregates = Aggregates::open(
+        &folder.join("snapshots.db"),
+        (events.clone(), conflicts.clone()),
+        aggregate_code,
+        AggregateOptions::default(),
+    )
+    .expect("opens");
+    AppState { events, conflicts, aggregates, projections, plugins: Plugins::default() }
 }
 
 /// Counts the events of each stream; an event of type `Poison` it refuses.
