@@ -10,8 +10,10 @@ use client::{Client, Failure};
 use output::Format;
 
 mod aggregate;
+mod backup;
 mod bench;
 mod client;
+mod conflict;
 mod dead_letter;
 mod dev;
 mod events;
@@ -28,6 +30,7 @@ mod rows;
 mod serve;
 mod tail;
 mod trial;
+mod verify;
 
 /// Streams stored events to WebAssembly projections and serves their read models.
 #[derive(Parser)]
@@ -68,6 +71,9 @@ enum Command {
     /// See states, and send commands
     #[command(subcommand, visible_alias = "aggregates")]
     Aggregate(aggregate::Aggregate),
+    /// See conflicts of writers and what was decided; try another resolver on them
+    #[command(subcommand, visible_alias = "conflicts")]
+    Conflict(conflict::Conflict),
     /// See the daemon's plugins; write, build, test and check your own
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
@@ -75,6 +81,16 @@ enum Command {
     ///
     /// The daemon may be running. Rows go to the folder for temporary files (TMPDIR) and are deleted.
     Bench(bench::Bench),
+    /// Verify the whole log, or a read model against a replay, without changing anything
+    ///
+    /// The daemon may be running. Ends with 1 when something is damaged.
+    Verify(verify::Verify),
+    /// Copy the log into a new file, and verify the copy; the daemon may be running
+    ///
+    /// Read models are not copied: they are filled again from the log. Plugins are files that you have.
+    Backup(backup::Backup),
+    /// Put a backup in the place of the log, while no daemon runs
+    Restore(backup::Restore),
     /// Work on a plugin: build it on every save and see what changes in the rows
     Dev(dev::Dev),
     /// Compile a plugin from standard input: the daemon runs this in a child process
@@ -102,8 +118,12 @@ pub fn main() -> ExitCode {
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
         Command::Aggregate(aggregate) => aggregate.run(&context),
+        Command::Conflict(conflict) => conflict.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Bench(bench) => bench.run(format),
+        Command::Verify(verify) => verify.run(format),
+        Command::Backup(backup) => backup.run(format),
+        Command::Restore(restore) => restore.run(format),
         Command::Dev(dev) => dev.run(format),
         Command::CompilePlugin => return crate::plugin::compile_main(),
     };
@@ -168,9 +188,18 @@ mod tests {
             "aggregate command conference rust-2026 --type OpenConference --data {} --metadata {}",
             "aggregate command order 1 --type Pay --id 01977e5e-8f2e-7000-8000-000000000001",
             "aggregates delete-snapshots",
+            "conflict list --stream seats-1 --resolution reject --limit 5",
+            "conflicts list --category seats --before 0190163d-8694-739b-aea5-966c26f8ad90",
+            "conflict show 0190163d-8694-739b-aea5-966c26f8ad90",
+            "conflict rehearse some.wasm --data-dir d --fail-on-difference --json",
             "plugin list",
             "plugin check some.wasm",
             "bench some.wasm --data-dir d --events 1000 --json",
+            "verify",
+            "verify --data-dir d --json",
+            "verify projection orders --data-dir d",
+            "backup copy.db --data-dir d",
+            "restore copy.db --data-dir d --force",
             "plugin new seat-board --lang rust --dir somewhere",
             "plugin build",
             "plugin build some/folder",

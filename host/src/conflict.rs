@@ -3,8 +3,10 @@
 use crate::code::{CallFailure, PluginCode, PluginName};
 use crate::event::{EventBatch, NewEvent, StreamName, StreamVersion};
 
+mod instances;
 mod resolution;
 
+pub use crate::event_store::Resolution;
 pub use resolution::{ConflictResolution, ResolutionOptions};
 
 /// What a conflict resolver says of itself.
@@ -25,17 +27,6 @@ pub struct Conflict {
     /// The events that the writer had not seen.
     pub unseen: EventBatch,
     pub proposed: Vec<NewEvent>,
-}
-
-/// What a conflict resolver decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// Append the proposed events as they are.
-    Accept,
-    /// Append these instead.
-    Rewrite(Vec<NewEvent>),
-    /// Append nothing, for this reason.
-    Reject(String),
 }
 
 /// An instance of a resolver's code.

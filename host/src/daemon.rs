@@ -120,21 +120,31 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Takes the data folder for this process. The lock goes with the process, however it ends.
 async fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     for _ in 0..LOCK_TRIES {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_WAIT).await,
-            Err(TryLockError::Error(error)) => {
-                return Err(error)
-                    .with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()));
-            }
+        match try_lock(data_dir)? {
+            Some(file) => return Ok(file),
+            None => tokio::time::sleep(LOCK_WAIT).await,
         }
     }
     bail!(
         "another lantern serves {}; stop it first, or give this one a folder of its own with --data-dir",
         data_dir.display()
     )
+}
+
+/// Takes the data folder for as long as the file is kept, unless another process has it.
+///
+/// # Errors
+/// When the folder cannot be locked at all.
+pub fn try_lock(data_dir: &Path) -> anyhow::Result<Option<File>> {
+    let path = data_dir.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}; is it on a network drive?", path.display()))
+        }
+    }
 }

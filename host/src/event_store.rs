@@ -19,9 +19,15 @@ use seal::Sealer;
 use writer::{Answer, Job, Shared, Writer};
 
 mod append;
+mod backup;
+#[cfg(test)]
+mod bit_flips;
 mod checksum;
+mod conflicts;
 mod decode;
 mod error;
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod fixture;
 mod head;
@@ -39,8 +45,11 @@ mod shared_scan;
 mod stream;
 mod validate;
 mod values;
+mod verify;
 mod writer;
 
+pub use backup::{copy_log, set_log_aside};
+pub use conflicts::{CONFLICT_KEY, ConflictDecision, ConflictQuery, Resolution};
 pub use error::{AppendError, EventStoreError, Rejection};
 pub use head::Waker;
 pub use read::LogReader;
@@ -49,6 +58,7 @@ pub use scan_reader::Scanned;
 pub use values::{
     AppendRequest, Appended, Direction, EventStoreOptions, EventStoreStats, Imported, ReadLimit, StreamPage,
 };
+pub use verify::Verifying;
 
 /// A handle to the log. Clones share one writer; the last one to be dropped closes it.
 #[derive(Clone, Debug)]
@@ -74,10 +84,11 @@ impl EventStore {
     /// # Errors
     /// When the file is damaged at its end, of a newer Lantern or of something else, or cannot be opened.
     pub fn open(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
-        let open::Opened { connection, log_id, tail, sealed } = open::open(path, options.cache_mib)?;
+        let opened = open::open(path, options.cache_mib)?;
+        let log_id = opened.log_id;
         let (queue, jobs) = mpsc::channel(options.max_queued_appends.max(1));
-        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
-        let writer = Writer::new(connection, tail, jobs, Arc::clone(&shared));
+        let shared = Arc::new(Shared::new(path, options, Head::new(opened.tail.position), opened.sealed));
+        let writer = Writer::new(opened, jobs, Arc::clone(&shared));
         let writer = std::thread::Builder::new().name("event log".to_owned()).spawn(move || writer.run())?;
         let (queue, writer) = (Mutex::new(Some(queue)), Mutex::new(Some(writer)));
         let (sealer, idle_readers) = Default::default();
@@ -92,8 +103,18 @@ impl EventStore {
     /// # Errors
     /// As [`EventStore::open`], and when there is no log.
     pub fn open_read_only(path: &Path, options: EventStoreOptions) -> Result<Self, EventStoreError> {
+        Self::open_up_to(path, options, Position(u64::MAX))
+    }
+
+    /// As [`EventStore::open_read_only`], as if there were no events after this position.
+    ///
+    /// # Errors
+    /// As [`EventStore::open_read_only`].
+    pub fn open_up_to(path: &Path, options: EventStoreOptions, end: Position) -> Result<Self, EventStoreError> {
         let (log_id, tail, sealed) = open::open_read_only(path)?;
-        let shared = Arc::new(Shared::new(path, options, Head::new(tail.position), sealed));
+        let mut shared = Shared::new(path, options, Head::new(tail.position.min(end)), sealed);
+        shared.end = end;
+        let shared = Arc::new(shared);
         let (queue, writer, sealer, idle_readers) = Default::default();
         Ok(Self { inner: Arc::new(Inner { shared, log_id, queue, writer, sealer, idle_readers }) })
     }
@@ -108,7 +129,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform(Work::Append(request)).map(Appended::from)
     }
 
@@ -117,7 +138,7 @@ impl EventStore {
     /// # Errors
     /// See [`AppendError`].
     pub async fn append_async(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        self.check_append(&request)?;
+        self.check_new(&request.events)?;
         self.perform_async(Work::Append(request)).await.map(Appended::from)
     }
 
@@ -193,7 +214,8 @@ impl EventStore {
     /// # Errors
     /// When the file cannot be opened.
     pub fn reader(&self) -> Result<LogReader, EventStoreError> {
-        LogReader::open(&self.inner.shared.path, self.inner.log_id)
+        let Shared { path, end, .. } = &*self.inner.shared;
+        LogReader::open(path, self.inner.log_id, *end)
     }
 
     /// A reader for a long part of the log, which shares what it reads with others that are near.
@@ -257,9 +279,9 @@ impl EventStore {
         Ok(())
     }
 
-    fn check_append(&self, request: &AppendRequest) -> Result<(), AppendError> {
-        validate::check_events(request.events.iter(), &self.inner.shared.options)?;
-        validate::check_ids_differ(&request.events)
+    fn check_new(&self, events: &[NewEvent]) -> Result<(), AppendError> {
+        validate::check_events(events.iter(), &self.inner.shared.options)?;
+        validate::check_ids_differ(events)
     }
 
     fn check_import(&self, events: &[(StreamName, NewEvent)]) -> Result<(), AppendError> {

@@ -16,6 +16,7 @@ use crate::read_model::QueryOptions;
 mod aggregates;
 mod app;
 mod cloud_events;
+mod conflicts;
 mod dead_letters;
 mod event_json;
 mod events;

@@ -4,6 +4,7 @@
 //! that the map's layer table allows.
 
 mod cpu_time;
+mod crash_point;
 pub mod event;
 
 pub mod code;

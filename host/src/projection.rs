@@ -17,6 +17,7 @@ mod status;
 mod supervisor;
 mod worker;
 
+pub use builds::ActiveBuild;
 pub use failure::{Disposition, Failure};
 pub use options::RunnerOptions;
 pub use runner::{Halt, Runner, Step};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod cell;
 mod changes;
+mod compare;
 mod dead_letter;
 mod draft;
 mod file;
@@ -19,9 +20,10 @@ mod value;
 mod write_behind;
 mod writer;
 
+pub use compare::Difference;
 pub use dead_letter::{DeadLetter, DeadLetterKind};
 pub use draft::ReadModelDraft;
-pub use file::{Identity, delete_files};
+pub use file::{Identity, delete_files, read_model_of};
 pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
 pub use value::{Key, Row, Value};
@@ -45,6 +47,14 @@ pub enum ReadModelError {
     /// The file belongs to another projection, another log or another schema.
     #[error("the read model {path} cannot be used: {reason}")]
     Incompatible { path: PathBuf, reason: String },
+    /// The file is of a newer Lantern or of something else. It was not changed.
+    #[error(
+        "the read model {path} cannot be used: {reason}; move it away, then `lantern projection resume` fills a new one"
+    )]
+    Foreign { path: PathBuf, reason: String },
+    /// SQLite finds that the file is not what it was.
+    #[error("the read model {path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
     #[error("the read model {path} cannot be read or written: {source}")]
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error("the thread that writes the read model: {0}")]

@@ -2,10 +2,16 @@
 //! Knows no table: each owner of a file brings its own.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
+
+#[cfg(test)]
+pub mod faulty;
 
 /// How long a statement waits for a lock that another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,15 +55,17 @@ pub enum MigrateError {
 /// folder must exist.
 ///
 /// # Errors
-/// When SQLite cannot open the file, or the file system cannot hold a write-ahead log.
-pub fn open(path: &Path, synchronous: Synchronous) -> rusqlite::Result<Connection> {
+/// When the file belongs to something else, which is then not changed; when SQLite cannot open it, or
+/// the file system cannot hold a write-ahead log.
+pub fn open(path: &Path, application_id: i32, synchronous: Synchronous) -> Result<Connection, MigrateError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
+    format_of(&connection, application_id, usize::MAX)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
         let reason = "its file system cannot hold a write-ahead log; use a local disk".to_owned();
-        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason)));
+        return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason)).into());
     }
     let level = match synchronous {
         Synchronous::Full => "FULL",
@@ -68,6 +76,69 @@ pub fn open(path: &Path, synchronous: Synchronous) -> rusqlite::Result<Connectio
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     Ok(connection)
+}
+
+/// Writes the pages of the write-ahead log back into the file when there are many. Other than SQLite, which would do
+/// it by itself, this tells when the disk fails meanwhile.
+#[derive(Debug)]
+pub struct WriteBack {
+    pages: Arc<AtomicI32>,
+    after: i32,
+}
+
+impl WriteBack {
+    /// From now on SQLite does not do it on this connection.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn new(connection: &mut Connection, after: i32) -> rusqlite::Result<Self> {
+        let pages = Arc::new(AtomicI32::new(0));
+        let noted = Arc::clone(&pages);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            noted.store(pages, Ordering::Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self { pages, after })
+    }
+
+    /// To be called after a commit.
+    ///
+    /// # Errors
+    /// When the disk failed. The commit is done all the same, and what could not be written back is still safe in the
+    /// write-ahead log, unless a sync failed: see [`is_failed_sync`].
+    pub fn after_commit(&self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.pages.load(Ordering::Relaxed) < self.after {
+            return Ok(());
+        }
+        write_back(connection, "PASSIVE")
+    }
+}
+
+/// Writes back what no reader holds on to. A full disk is no error: the write-ahead log stays as it is.
+///
+/// # Errors
+/// When the disk failed.
+pub fn write_back(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
+    let written_back = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()));
+    written_back.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
+}
+
+/// From now on nothing is written to the file when it is closed. For one whose disk has failed: after a failed
+/// sync the next one succeeds without having written what the first one did not.
+pub fn abandon(connection: &Connection) {
+    // If this fails, the file is closed as usual.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+}
+
+/// Whether the disk has no room.
+pub fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+/// Whether written bytes may not have come to the disk, although they can be read.
+pub fn is_failed_sync(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_FSYNC)
 }
 
 /// Opens an existing file for reading only. Other connections may write to it meanwhile.
@@ -83,6 +154,18 @@ pub fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     harden(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Copies an existing file to a new one, as of one moment. Other connections may write to it meanwhile.
+///
+/// # Errors
+/// When the file cannot be read or the copy not be written.
+pub fn copy(from: &Path, to: &Path) -> rusqlite::Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(from, flags)?;
+    harden(&connection)?;
+    let to = to.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(to.to_owned()))?;
+    connection.execute("VACUUM INTO ?", [to]).map(drop)
 }
 
 /// Runs the migrations that the file has not seen yet, all in one transaction. Migration `i` leads
@@ -154,7 +237,7 @@ mod tests {
 
     fn fresh() -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().unwrap();
-        let connection = open(&folder.path().join("a.db"), Synchronous::Full).unwrap();
+        let connection = open(&folder.path().join("a.db"), 7, Synchronous::Full).unwrap();
         (folder, connection)
     }
 

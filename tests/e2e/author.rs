@@ -252,7 +252,7 @@ fn names_folders_and_languages_are_checked_before_anything_is_written() {
     let folder = TempDir::new().expect("a folder");
     let cli = Cli::new("http://127.0.0.1:1");
     let dir = folder.path().join("new").to_string_lossy().into_owned();
-    for (name, language, why) in [("Accounts", "rust", "no projection name"), (ACCOUNTS, "cobol", "there is one for")] {
+    for (name, language, why) in [("Accounts", "rust", "no plugin name"), (ACCOUNTS, "cobol", "there is one for")] {
         let refused = cli.run(&["plugin", "new", name, "--lang", language, "--dir", &dir]);
         assert!(refused.code == Some(1) && refused.stderr.contains(why), "{refused:?}");
         assert!(!Path::new(&dir).exists());

@@ -2,8 +2,8 @@
 //!
 //! | Promise | Where it is asked |
 //! |---|---|
-//! | 1. an acknowledged append is on disk; positions and versions are dense | `append_and_read`, `crash` |
-//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `crash`, `../flights` |
+//! | 1. an acknowledged append is on disk; positions and versions are dense | `append_and_read`, `crash`, `storage` |
+//! | 2. a read model equals a fold of the log; a replay gives the same rows | `projections`, `crash`, `storage`, `../flights` |
 //! | 3. rows, checkpoint and dead letters commit together | `crash`, `failures` |
 //! | 4. a replay never interrupts queries | `hot_reload` |
 //! | 5. a plugin can stop only its own projection | `failures`, `hostile_plugins` |
@@ -18,6 +18,8 @@ mod author;
 mod bench;
 mod cloud_events;
 mod commands;
+mod conflict_faults;
+mod conflicts;
 mod crash;
 mod failures;
 mod hostile_plugins;
@@ -25,4 +27,5 @@ mod hot_reload;
 mod limits;
 mod operations;
 mod projections;
+mod storage;
 mod subscribe;

@@ -47,6 +47,20 @@ impl TestHost {
     /// When one is running, or the new one does not start.
     #[track_caller]
     pub fn start_again(&mut self) {
+        if let Err(status) = self.launch(None) {
+            panic!("the daemon ended at its start ({status}):\n{}", self.log());
+        }
+    }
+
+    /// As [`Self::start_again`], for a daemon that crashes at `point`: the name of a place in its source, or `NAME:N` for
+    /// the N-th time that it gets there. Answers whether it came so far as to listen.
+    #[track_caller]
+    pub fn start_again_to_crash_at(&mut self, point: &str) -> bool {
+        self.launch(Some(point)).is_ok()
+    }
+
+    #[track_caller]
+    fn launch(&mut self, crash_at: Option<&str>) -> Result<(), ExitStatus> {
         assert!(self.running.is_none(), "the daemon runs already");
         let printed = self.folder.path().join("stdout");
         let output = fs::File::create(&printed).expect("a file can be made");
@@ -54,14 +68,15 @@ impl TestHost {
         let mut command = bare_lantern();
         command.args(["serve", "--json", "--config"]).arg(self.folder.path().join("lantern.toml"));
         command.arg("--data-dir").arg(self.data_folder()).args(["--listen", "127.0.0.1:0"]);
+        command.envs(crash_at.map(|point| ("LANTERN_CRASH_AT", point)));
         let mut process = command.stdout(output).stderr(log).spawn().expect("lantern can be run");
         let server = eventually("the daemon says where it listens", || {
-            if let Some(status) = process.try_wait().expect("the process is ours") {
-                panic!("the daemon ended at its start ({status}):\n{}", self.log());
-            }
-            address(&fs::read_to_string(&printed).unwrap_or_default())
-        });
+            let ended = process.try_wait().expect("the process is ours");
+            let address = address(&fs::read_to_string(&printed).unwrap_or_default());
+            ended.map(Err).or(address.map(Ok))
+        })?;
         self.running = Some(Running { process, server });
+        Ok(())
     }
 
     /// Stops the daemon as an operator does, and waits for its end.
@@ -76,6 +91,18 @@ impl TestHost {
         let mut running = self.take_running();
         running.process.kill().expect("the process is there");
         running.process.wait().expect("the process is ours");
+    }
+
+    /// Whether the daemon has ended, by itself or because it was stopped or killed.
+    pub fn has_ended(&mut self) -> bool {
+        self.running.take_if(|running| running.process.try_wait().expect("the process is ours").is_some());
+        self.running.is_none()
+    }
+
+    /// Leaves the folder behind when the test is over, and answers where it is.
+    pub fn keep_folder(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
     }
 
     pub fn api(&self) -> Api {

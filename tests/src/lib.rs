@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `architecture/` | does the source keep the rules of `host/ARCHITECTURE.md`? |
 //! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
+//! | `chaos/` | does a daemon that is killed at any moment lose, double or mix anything? |
 //! | `conformance/` | do plugins in all languages give the rows of one plain fold? |
 //! | `flights/` | does a million real events give the figures that another program computes? |
 //! | `plugins/` | the plugins that `e2e/` drops in |
@@ -25,6 +26,6 @@ pub use binary::{lantern, workspace};
 pub use cli::{Cli, Output};
 pub use host::TestHost;
 pub use plugins::{build_plugins, plugin};
-pub use rows::{Rows, is_dense, log_of, rows_of};
+pub use rows::{Rows, is_dense, log_after, log_of, rows_of};
 pub use seeded::Seeded;
 pub use wait::{eventually, eventually_ok};

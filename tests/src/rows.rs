@@ -40,8 +40,13 @@ fn read_table(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<
 /// Every event of the log without what differs between two runs: when it came.
 #[track_caller]
 pub fn log_of(api: &Api) -> Vec<Value> {
+    log_after(api, 0)
+}
+
+/// As [`log_of`], only the events after a position.
+#[track_caller]
+pub fn log_after(api: &Api, mut after: u64) -> Vec<Value> {
     let mut events = Vec::new();
-    let mut after = 0;
     loop {
         let mut page = api.get(&format!("/events?limit=1000&after={after}")).expect(200);
         let Value::Array(found) = page["events"].take() else { panic!("a page has events: {page}") };

@@ -1,4 +1,5 @@
 // Builds a plugin: `node build.js NAME.js`, or NAME.ts, writes build/NAME.wasm.
+// `--world conflict-resolver` behind them says that it is no projection.
 // With `--dev` behind them: build/NAME.dev.js, a bundle, and build/NAME.dev.wasm, which reads it from standard input.
 
 import { execFile } from 'node:child_process';
@@ -11,12 +12,13 @@ import { promisify } from 'node:util';
 const sdk = dirname(fileURLToPath(import.meta.url));
 const source = resolve(process.argv[2]);
 const name = basename(source, extname(source));
+const [option, world] = process.argv.slice(3);
 const isTypeScript = extname(source) === '.ts';
 const require = createRequire(source); // the project's node_modules, wherever the SDK is
 
 try {
   await mkdir('build', { recursive: true });
-  if (process.argv[3] === '--dev') {
+  if (option === '--dev') {
     await Promise.all([isTypeScript && checkTypes(), bundle('dev.js', 'cjs'), devPlugin()]);
   } else if (isTypeScript) {
     await Promise.all([checkTypes(), bundle('js', 'esm')]);
@@ -29,7 +31,7 @@ try {
   process.exitCode = 1;
 }
 
-async function componentize(jsPath, moduleRoot, output, wit = { witPath: join(sdk, 'wit'), world: 'projection' }) {
+async function componentize(jsPath, moduleRoot, output, wit = { witPath: join(sdk, 'wit'), world: option === '--world' ? world : 'projection' }) {
   const { component } = await require('componentize-qjs').componentize({
     jsSource: await readFile(jsPath, 'utf8'),
     jsPath,

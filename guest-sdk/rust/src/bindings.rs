@@ -10,6 +10,21 @@ wit_bindgen::generate!({
     additional_derives: [PartialEq, Clone],
 });
 
+/// The world `conflict-resolver`.
+pub mod conflict_resolver {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "conflict-resolver",
+        pub_export_macro: true,
+        default_bindings_module: "lantern_sdk::bindings::conflict_resolver",
+        with: {
+            "lantern:plugin/events@0.1.0": crate::bindings::lantern::plugin::events,
+            "lantern:plugin/log@0.1.0": crate::bindings::lantern::plugin::log,
+        },
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
 /// The world `aggregate`.
 pub mod aggregate {
     wit_bindgen::generate!({

@@ -11,6 +11,7 @@
 mod aggregate;
 #[doc(hidden)]
 pub mod bindings;
+mod conflict_resolver;
 mod decode;
 mod error;
 mod event;
@@ -23,6 +24,8 @@ mod same;
 pub mod testing;
 
 pub use aggregate::{Aggregate, Received};
+pub use bindings::lantern::plugin::events::NewEvent;
+pub use conflict_resolver::{Conflict, ConflictResolver, Proposed, Resolution};
 pub use decode::{EventData, Field, Payload};
 pub use error::Error;
 pub use event::{EventId, Recorded};
@@ -36,8 +39,8 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Aggregate, Error, Projection, Received, Recorded, Row, Table, Value, bail, ensure, events, export_aggregate,
-        export_projection, log, table,
+        Aggregate, Conflict, ConflictResolver, Error, Projection, Received, Recorded, Resolution, Row, Table, Value,
+        bail, ensure, events, export_aggregate, export_conflict_resolver, export_projection, log, table,
     };
 }
 
@@ -46,6 +49,10 @@ pub mod prelude {
 pub mod __private {
     pub mod aggregate {
         pub use crate::aggregate::{describe, evolve, handle};
+    }
+
+    pub mod conflict_resolver {
+        pub use crate::conflict_resolver::{describe, resolve};
     }
 
     pub use crate::decode::{event_name, required, scan_object, unknown_event};

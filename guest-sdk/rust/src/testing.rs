@@ -27,6 +27,7 @@
 
 mod aggregate;
 mod batch;
+mod conflict;
 mod memory;
 
 use std::marker::PhantomData;
@@ -34,6 +35,7 @@ use std::rc::Rc;
 
 pub use aggregate::{AggregateSpec, Decided};
 pub use batch::{TestEvent, event};
+pub use conflict::{ConflictSpec, Resolved};
 pub use serde_json::{Value as Json, json};
 
 use crate::instance::{Instance, describe};

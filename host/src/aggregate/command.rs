@@ -75,7 +75,9 @@ impl Inner {
                     return self.first_result(stream, command)?.ok_or(reused);
                 }
                 // Nobody decided on the conflict, so the plugin does.
-                Err(AppendError::WrongExpectedVersion { rejection: None, .. }) => {
+                Err(AppendError::WrongExpectedVersion { rejection, .. })
+                    if rejection.as_ref().is_none_or(|rejection| rejection.conflict.is_none()) =>
+                {
                     folding.fold_on(&mut folded, AsOf::Now)?;
                 }
                 Err(error @ AppendError::Invalid { .. }) => {
@@ -89,20 +91,29 @@ impl Inner {
 
     /// What became of the command when it was handled before.
     fn first_result(&self, stream: &StreamName, command: &Command) -> Result<Option<Handled>, AggregateError> {
-        let Some(first) = self.events.find_event(event_id(stream, command, 0))? else { return Ok(None) };
-        let origin =
-            BTreeMap::<String, &RawValue>::deserialize(&mut serde_json::Deserializer::from_str(&first.metadata));
-        let origin = origin.ok().and_then(|metadata| serde_json::from_str::<Origin>(metadata.get(KEY)?.get()).ok());
-        let Some(origin) = origin.filter(|origin| origin.digest == digest(command)) else {
-            return Err(AggregateError::CommandIdReused { stream: stream.clone(), id: command.id });
-        };
-        let more = origin.events.saturating_sub(1);
+        let id = event_id(stream, command, 0);
+        let reused = || AggregateError::CommandIdReused { stream: stream.clone(), id: command.id };
+        // A conflict resolver may have had other events appended.
+        if let Some(decision) = self.events.rewriting_of(id)? {
+            let (first, appended) = decision.proposed.first().zip(decision.appended).ok_or_else(reused)?;
+            origin(&first.metadata, command).ok_or_else(reused)?;
+            return Ok(Some(Handled { appended: false, ..appended.into() }));
+        }
+        let Some(first) = self.events.find_event(id)? else { return Ok(None) };
+        let more = origin(&first.metadata, command).ok_or_else(reused)?.events.saturating_sub(1);
         Ok(Some(Handled {
             positions: Some((first.position, Position(first.position.0 + more))),
             version: StreamVersion(first.version.0 + more),
             appended: false,
         }))
     }
+}
+
+/// What the metadata says, if it is of this command.
+fn origin(metadata: &str, command: &Command) -> Option<Origin> {
+    let metadata: BTreeMap<String, &RawValue> = serde_json::from_str(metadata).ok()?;
+    let origin: Origin = serde_json::from_str(metadata.get(KEY)?.get()).ok()?;
+    (origin.digest == digest(command)).then_some(origin)
 }
 
 impl From<Appended> for Handled {

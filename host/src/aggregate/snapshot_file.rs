@@ -65,7 +65,7 @@ impl SnapshotFile {
     }
 
     fn open_as_it_is(path: &Path) -> Result<Self, MigrateError> {
-        let mut connection = sqlite::open(path, Synchronous::Normal)?;
+        let mut connection = sqlite::open(path, APPLICATION_ID, Synchronous::Normal)?;
         sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS)?;
         let sql = "SELECT count(*), coalesce(sum(length(state)), 0) FROM snapshots";
         let (count, bytes) = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;

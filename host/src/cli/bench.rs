@@ -112,7 +112,8 @@ impl Bench {
     }
 }
 
-fn open_log(folder: &Path, options: EventStoreOptions) -> anyhow::Result<EventStore> {
+/// The log of a daemon that may be running, for reading.
+pub(super) fn open_log(folder: &Path, options: EventStoreOptions) -> anyhow::Result<EventStore> {
     let path = folder.join("events.db");
     if !path.is_file() {
         let hint = "name the daemon's data folder with --data-dir; `lantern events import` fills a log";

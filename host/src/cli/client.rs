@@ -217,6 +217,12 @@ fn refused(status: ureq::http::StatusCode, body: &str) -> Failure {
 /// A hint that names a route, with the command for it.
 fn in_commands(hint: &str) -> String {
     let hint = hint.replace("GET /plugins", "`lantern plugin list`").replace("Expected-Version: ", "--expected ");
+    let hint = hint.replace("GET /conflicts ", "`lantern conflict list` ");
+    let hint = match hint.split_once("GET /conflicts/").and_then(|(before, rest)| Some((before, rest.split_once(' ')?)))
+    {
+        Some((before, (id, after))) => format!("{before}`lantern conflict show {id}` {after}"),
+        None => hint,
+    };
     let Some((before, rest)) = hint.split_once("GET /projections/") else { return hint };
     let end = rest.find([' ', ';', ',', '/']).unwrap_or(rest.len());
     let (name, after) = rest.split_at(end);
@@ -249,6 +255,8 @@ mod tests {
         assert_eq!(in_commands("GET /projections/orders shows it"), "`lantern projection show orders` shows it");
         assert_eq!(in_commands("GET /projections/orders/x shows it"), "GET /projections/orders/x shows it");
         assert_eq!(in_commands("append with Expected-Version: 1"), "append with --expected 1");
+        assert_eq!(in_commands("GET /conflicts/7-a shows it"), "`lantern conflict show 7-a` shows it");
+        assert_eq!(in_commands("GET /conflicts lists them"), "`lantern conflict list` lists them");
     }
 
     #[test]

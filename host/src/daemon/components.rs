@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, digest};
 
 /// The folder of copies.
@@ -31,7 +32,10 @@ impl Components {
         }
         let partial = path.with_extension("partial");
         std::fs::write(&partial, bytes)?;
-        std::fs::rename(partial, path)
+        crash_point::reached("component-written");
+        std::fs::rename(partial, path)?;
+        crash_point::reached("component-saved");
+        Ok(())
     }
 
     pub fn load(&self, host: &PluginHost, wanted: &ComponentDigest) -> Result<LoadedCode, String> {

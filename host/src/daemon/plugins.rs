@@ -11,6 +11,7 @@ use super::kinds::Kinds;
 use super::optimiser::Optimiser;
 use crate::catalog::{PluginRecord, PluginState, Plugins};
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::event::Timestamp;
 use crate::plugin::{FolderChange, FolderWatcher, LoadedCode, LoadedPlugin, PluginHost, WatchOptions, watch};
 
@@ -109,6 +110,7 @@ impl PluginLoop {
     fn install(&self, record: PluginRecord, code: LoadedCode, displaced: &mut Displaced) {
         match self.kinds.install(&record.file, code.clone()) {
             Ok(installed) => {
+                crash_point::reached("plugin-installed");
                 let (name, digest) = (code.name(), code.digest().short());
                 let world = record.world.as_deref().unwrap_or_default();
                 tracing::info!(plugin = %record.file, world, %name, digest, installed, "plugin loaded");

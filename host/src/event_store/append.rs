@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 
 use super::checksum::{self, Content};
+use super::conflicts::{self, ConflictDecision};
 use super::repeat::{earlier_outcome, place_of};
 use super::seal::{Sealing, replace_rows};
 use super::sealed::{Segments, Unreadable, newest_sealed_version};
 use super::{AppendError, AppendRequest};
-use crate::event::{NewEvent, Position, StreamName, StreamVersion, is_json};
+use crate::crash_point;
+use crate::event::{ExpectedVersion, Invalid, NewEvent, Position, StreamName, StreamVersion, is_json};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -28,6 +30,8 @@ pub(super) enum Work {
     Append(AppendRequest),
     /// Adds what is not there yet, each event at the end of its stream.
     Import(Vec<(StreamName, NewEvent)>),
+    /// Stores a decision on a conflict, and appends what it says: these events.
+    Resolve(Box<(ConflictDecision, Vec<NewEvent>)>),
     /// Puts a segment in the place of the rows that it was made of.
     Seal(Box<Sealing>),
 }
@@ -38,6 +42,10 @@ impl Work {
         let bytes = |event: &NewEvent| event.data.len() + event.metadata.len();
         match self {
             Self::Append(request) => (request.events.len(), request.events.iter().map(bytes).sum()),
+            Self::Resolve(resolved) => {
+                let (decision, events) = &**resolved;
+                (events.len(), events.iter().chain(&decision.proposed).map(bytes).sum())
+            }
             Self::Import(events) => (events.len(), events.iter().map(|(_, event)| bytes(event)).sum()),
             Self::Seal(sealing) => (sealing.packed.events as usize, sealing.packed.text.len()),
         }
@@ -105,6 +113,8 @@ pub(super) struct Appender {
     tail: Tail,
     /// `None` as long as nothing is sealed.
     sealed: Option<Segments>,
+    /// Whether any proposal was ever rewritten; `None` before it is asked.
+    has_rewritten: Option<bool>,
     streams: HashMap<StreamName, Stream>,
     kinds: HashMap<String, Kind>,
     /// The name of a kind, and the text of an event: kept for their memory only.
@@ -118,6 +128,7 @@ impl Appender {
         Self {
             tail,
             sealed,
+            has_rewritten: None,
             streams: HashMap::new(),
             kinds: HashMap::new(),
             kind_name: String::new(),
@@ -132,6 +143,7 @@ impl Appender {
     /// Forgets everything since `tail`, because the transaction was rolled back.
     pub fn reset(&mut self, tail: Tail) {
         self.tail = tail;
+        self.has_rewritten = None;
         self.streams.clear();
         self.kinds.clear();
     }
@@ -139,9 +151,11 @@ impl Appender {
     pub fn perform(&mut self, connection: &Connection, work: &Work) -> Result<Outcome, Failure> {
         match work {
             Work::Append(request) => self.append(connection, request),
+            Work::Resolve(resolved) => self.resolve(connection, resolved),
             Work::Import(events) => self.import(connection, events),
             Work::Seal(sealing) => {
                 replace_rows(connection, sealing)?;
+                crash_point::reached("seal-written");
                 self.sealed.get_or_insert_default().grown();
                 Ok(Outcome::default())
             }
@@ -149,13 +163,67 @@ impl Appender {
     }
 
     fn append(&mut self, connection: &Connection, request: &AppendRequest) -> Result<Outcome, Failure> {
-        if let Some(earlier) = earlier_outcome(connection, self.sealed.as_mut(), request)? {
+        let AppendRequest { stream, expected, events } = request;
+        match self.earlier(connection, stream, events)? {
+            Some(earlier) => Ok(earlier),
+            None => self.append_new(connection, stream, *expected, events),
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        connection: &Connection,
+        (decision, events): &(ConflictDecision, Vec<NewEvent>),
+    ) -> Result<Outcome, Failure> {
+        let ConflictDecision { stream, actual, proposed, .. } = decision;
+        if let Some(earlier) = self.earlier(connection, stream, proposed)? {
             return Ok(earlier);
         }
-        let AppendRequest { stream, expected, events } = request;
+        if events.is_empty() {
+            conflicts::insert(connection, decision, None)?;
+            return Ok(Outcome::default());
+        }
+        for (index, event) in events.iter().enumerate() {
+            let is_known = place_of(connection, self.sealed.as_mut(), event.id)?.is_some()
+                || conflicts::is_rewritten(connection, event.id)?;
+            if is_known {
+                let reason = Invalid(format!("its id {} is that of another event", event.id));
+                return Err(Failure::Refused(AppendError::Invalid { event: Some(index), reason }));
+            }
+        }
+        let outcome = self.append_new(connection, stream, ExpectedVersion::Exact(*actual), events)?;
+        conflicts::insert(connection, decision, Some(&outcome))?;
+        self.has_rewritten = None;
+        Ok(outcome)
+    }
+
+    /// The first result of the same append, or of the decision on it.
+    fn earlier(
+        &mut self,
+        connection: &Connection,
+        stream: &StreamName,
+        events: &[NewEvent],
+    ) -> Result<Option<Outcome>, Failure> {
+        let has_rewritten = match self.has_rewritten {
+            Some(has_rewritten) => has_rewritten,
+            None => *self.has_rewritten.insert(conflicts::any_rewritten(connection)?),
+        };
+        if has_rewritten && let Some(earlier) = conflicts::rewritten_outcome(connection, stream, events)? {
+            return Ok(Some(earlier));
+        }
+        earlier_outcome(connection, self.sealed.as_mut(), (stream, events))
+    }
+
+    fn append_new(
+        &mut self,
+        connection: &Connection,
+        stream: &StreamName,
+        expected: ExpectedVersion,
+        events: &[NewEvent],
+    ) -> Result<Outcome, Failure> {
         let actual = self.stream(connection, stream)?.map_or(StreamVersion(0), |stream| stream.version);
         if !expected.matches(actual) {
-            let (stream, expected) = (stream.clone(), *expected);
+            let stream = stream.clone();
             return Err(Failure::Refused(AppendError::WrongExpectedVersion {
                 stream,
                 expected,
@@ -311,7 +379,7 @@ pub(super) fn newest_version(connection: &Connection, stream_id: i64) -> rusqlit
 mod tests {
     use super::super::fixture::{Fixture, NO_LIMIT, event, request, stream};
     use super::*;
-    use crate::event::{EventBatch, ExpectedVersion, Interest, RecordedEvent};
+    use crate::event::{EventBatch, Interest, RecordedEvent};
     use crate::event_store::Direction;
 
     fn expecting(expected: ExpectedVersion, request: AppendRequest) -> AppendRequest {

@@ -61,6 +61,16 @@ pub(super) fn of_segment(row: [u64; 4], numbers: &[u8], text: &[u8]) -> u64 {
     xxh3_64(parts.map(u64::to_le_bytes).as_flattened())
 }
 
+/// The checksum of a segment's columns as they are stored.
+pub(super) fn of_packed(numbers: &[u8], text: &[u8]) -> u64 {
+    xxh3_64([xxh3_64(numbers), xxh3_64(text)].map(u64::to_le_bytes).as_flattened())
+}
+
+/// The checksum of a leaf of the index of segments.
+pub(super) fn of_leaf(map: u64, (a, b): (u64, u64), entries: &[u8]) -> u64 {
+    xxh3_64([map, a, b, xxh3_64(entries)].map(u64::to_le_bytes).as_flattened())
+}
+
 /// Stands for the id of an event, in an index.
 pub(super) fn of_id(id: Uuid) -> u64 {
     xxh3_64(id.as_bytes())
@@ -89,6 +99,7 @@ mod tests {
         assert_eq!(chain_on(chain_start(Uuid::nil()), 1), 6_994_895_642_910_994_219);
         assert_eq!(checksum(7, 2), 3_389_120_918_639_589_005);
         assert_eq!(of_segment([1, 2, 3, 4], b"numbers", b"text"), 1_608_195_110_489_649_682);
+        assert_eq!(of_leaf(1, (2, 3), b"entries"), 1_452_898_441_452_716_671);
         assert_eq!(of_id(Uuid::nil()), 15_034_821_391_391_295_848);
     }
 }

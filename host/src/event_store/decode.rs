@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use rusqlite::types::FromSqlError;
+use rusqlite::types::{FromSqlError, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
@@ -106,6 +106,9 @@ impl Decoder {
                 .map_err(|_| Damage::What("the names of its kind are not those that were written"))?;
         }
         let kind = self.kinds.get(kind_id).ok_or(Damage::What("its kind is missing"))?;
+        if kind.is_text != matches!(row.get_ref(7)?, ValueRef::Text(_)) {
+            return Err(Damage::What("a value has the wrong type"));
+        }
         let stream = self.streams.get(connection, stream_id)?;
         let place = place(&mut self.places, kind_id as usize, || batch.kind_index(&kind.names));
         let start = batch.text.len();

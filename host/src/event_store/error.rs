@@ -23,6 +23,12 @@ pub enum EventStoreError {
         .path.display()
     )]
     Corrupt { path: PathBuf, position: Position, what: String },
+    /// The events are sound, and something else in the file is not.
+    #[error(
+        "the event log {} is damaged, although its events are sound: {what}; stop Lantern, check the disk and restore the file from a backup",
+        .path.display()
+    )]
+    DamagedFile { path: PathBuf, what: String },
     /// The reader knows more events than there are.
     #[error(
         "asked for events after position {after}, but the event log ends at {head}: \
@@ -32,6 +38,9 @@ pub enum EventStoreError {
     /// The log can be read but not written until Lantern is started again.
     #[error("the event log {} takes no more events: {reason}; check the disk and start Lantern again", .path.display())]
     Stopped { path: PathBuf, reason: String },
+    /// The disk refused a copy of the log, or there is another file of its name.
+    #[error("the copy {} of the event log could not be written: {source}", .copy.display())]
+    Copy { copy: PathBuf, source: std::io::Error },
     /// The machine gives no thread, or one has ended that should not have.
     #[error("the event log is without a thread that it needs: {0}")]
     Thread(#[from] std::io::Error),
@@ -83,7 +92,10 @@ pub enum AppendError {
         event: Option<usize>,
         reason: Invalid,
     },
-    /// The disk is full or the file is locked. Nothing was appended; the same request may succeed later.
+    /// The disk is full. Nothing was appended; the same request succeeds when there is room again.
+    #[error("nothing was appended, because the disk is full: {reason}")]
+    DiskFull { reason: String },
+    /// The file is locked, or something like it. Nothing was appended; the same request may succeed later.
     #[error("nothing was appended: {reason}")]
     Failed { reason: String },
     /// Whether the events were appended is not known.

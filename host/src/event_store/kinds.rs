@@ -4,7 +4,7 @@
 use rusqlite::{Connection, Row};
 
 use super::checksum;
-use crate::event::{EventKind, Interest};
+use crate::event::{EventKind, Interest, is_json};
 
 /// A row of the table `kinds`.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(super) struct Kind {
     pub names: EventKind,
     /// See [`checksum::of_kind`].
     pub hash: u64,
+    /// Whether data is stored as text.
+    pub is_text: bool,
 }
 
 /// Row `id` is at `id - 1`.
@@ -60,5 +62,6 @@ fn read(row: &Row<'_>) -> Option<Kind> {
     let name = |column| row.get::<_, String>(column).ok();
     let names = EventKind { category: name(1)?, event_type: name(2)?, content_type: name(3)? };
     let hash = checksum::of_kind([&names.category, &names.event_type, &names.content_type]);
-    (row.get::<_, i64>(4).ok()? as u64 == hash).then_some(Kind { names, hash })
+    let is_text = is_json(&names.content_type);
+    (row.get::<_, i64>(4).ok()? as u64 == hash).then_some(Kind { names, hash, is_text })
 }

@@ -10,19 +10,25 @@ use super::append::Tail;
 use super::checksum::chain_start;
 use super::sealed::chain_after;
 use crate::event::Position;
-use crate::sqlite::{self, MigrateError, Synchronous};
+use crate::sqlite::{self, MigrateError, Synchronous, WriteBack};
 
 /// "LnEv", in the header of the file.
 const APPLICATION_ID: i32 = 0x4c6e_4576;
 
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("sealing.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("sealing.sql"),
+    include_str!("checksums.sql"),
+    include_str!("conflicts.sql"),
+];
 
 /// Pages in the write-ahead log after which a commit writes them back. Pages that change often are
 /// then written back less often.
-const WAL_PAGES: i64 = 8192;
+const WAL_PAGES: i32 = if cfg!(test) { 8 } else { 8192 };
 
 pub(super) struct Opened {
     pub connection: Connection,
+    pub write_back: WriteBack,
     pub log_id: Uuid,
     pub tail: Tail,
     /// The position of the newest sealed event.
@@ -32,9 +38,13 @@ pub(super) struct Opened {
 /// Opens the log, which is made when there is none.
 pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreError> {
     let failed = |source| EventStoreError::Sqlite { doing: "open", path: path.to_owned(), source };
-    let mut connection = sqlite::open(path, Synchronous::Full).map_err(failed)?;
-    sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS).map_err(|source| not_usable(path, source))?;
-    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
+    let refused = |source| not_usable(path, source);
+    let mut connection = sqlite::open(path, APPLICATION_ID, Synchronous::Full).map_err(refused)?;
+    sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS).map_err(refused)?;
+    let write_back = WriteBack::new(&mut connection, WAL_PAGES).map_err(failed)?;
+    // After a sync that failed, the write-ahead log may be in the system's memory only: what follows it would be lost
+    // with it.
+    sqlite::write_back(&connection, "TRUNCATE").map_err(failed)?;
     connection.pragma_update(None, "cache_size", -1024 * i64::from(cache_mib)).map_err(failed)?;
     let (log_id, tail, sealed) = read_log(&connection).map_err(failed)?;
     let newest = newest_event(&connection, sealed).map_err(failed)?;
@@ -43,7 +53,7 @@ pub(super) fn open(path: &Path, cache_mib: u32) -> Result<Opened, EventStoreErro
         let what = format!("it is the newest event that was written, and the log ends at {found} with another one");
         return Err(EventStoreError::Corrupt { path: path.to_owned(), position: tail.position, what });
     }
-    Ok(Opened { connection, log_id, tail, sealed })
+    Ok(Opened { connection, write_back, log_id, tail, sealed })
 }
 
 /// What [`Opened`] says of a log that is there, which is not changed.
@@ -110,6 +120,39 @@ mod tests {
             Connection::open(&path).unwrap().execute_batch(&format!("PRAGMA {change}")).unwrap();
             let message = open(&path, 1).err().expect(expected).to_string();
             assert!(message.contains(expected) && message.contains("events.db"), "{message}");
+        }
+    }
+
+    /// Files as earlier versions of Lantern left them, with all their migrations.
+    #[test]
+    fn a_log_of_an_older_format_is_brought_up_to_date_in_one_go_and_keeps_its_events() {
+        for format in 1..MIGRATIONS.len() {
+            let (recent, folder) = (Fixture::in_segments_of(4), tempfile::tempdir().unwrap());
+            recent.store.append(request("order-1", 1..=10)).unwrap();
+            assert_eq!(if format > 1 { recent.seal() } else { 0 }, if format > 1 { 8 } else { 0 });
+            let path = folder.path().join("events.db");
+            let connection = Connection::open(&path).unwrap();
+            for migration in &MIGRATIONS[..format] {
+                connection.execute_batch(migration).unwrap();
+            }
+            connection.execute("ATTACH ? AS recent", [recent.path().to_string_lossy()]).unwrap();
+            let tables = ["log", "streams", "kinds", "events", "segments", "segment_kinds", "segment_index"];
+            for table in &tables[..if format > 1 { 7 } else { 4 }] {
+                let columns = format!("SELECT group_concat(name) FROM pragma_table_info('{table}', 'main')");
+                let columns: String = connection.query_row(&columns, [], |row| row.get(0)).unwrap();
+                let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM recent.{table}");
+                connection.execute(&copy, []).unwrap();
+            }
+            let (id, version) = (APPLICATION_ID, format);
+            connection
+                .execute_batch(&format!("PRAGMA application_id = {id}; PRAGMA user_version = {version}"))
+                .unwrap();
+            drop(connection);
+            assert!(open_read_only(&path).unwrap_err().to_string().contains(&format!("file format {format}")));
+            let store = EventStore::open(&path, EventStoreOptions::default()).unwrap();
+            assert_eq!(store.verify(|_| true).unwrap(), Some(Position(10)), "format {format}");
+            assert_eq!(store.append(request("order-1", 1..=10)).unwrap().last_position, Position(10), "ids are known");
+            assert_eq!(store.append(request("order-1", [11])).unwrap().last_version.0, 11);
         }
     }
 

@@ -2,7 +2,9 @@
 //! is a leaf with many entries, of which only the differences are stored. Rows of their own would take
 //! three times the space.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ffi, params};
+
+use super::checksum;
 
 /// What an index leads from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(super) type Entry = (Key, u64);
 /// Bytes of a leaf. SQLite keeps larger rows of such a table in pages of their own.
 const LEAF_BYTES: usize = 900;
 
-const AT_OR_BEFORE: &str = "SELECT a, b, entries FROM segment_index WHERE map = ? AND (a, b) <= (?, ?)
+const AT_OR_BEFORE: &str = "SELECT a, b, entries, checksum FROM segment_index WHERE map = ? AND (a, b) <= (?, ?)
     ORDER BY a DESC, b DESC LIMIT 1";
 
 const AFTER: &str = "SELECT a, b FROM segment_index WHERE map = ? AND (a, b) > (?, ?) ORDER BY a, b LIMIT 1";
@@ -75,10 +77,25 @@ impl Map {
     fn leaf(self, connection: &Connection, key: Key) -> rusqlite::Result<Option<(Key, Vec<Entry>)>> {
         connection
             .prepare_cached(AT_OR_BEFORE)?
-            .query_row(params![self as i64, key.0 as i64, key.1 as i64], |row| {
-                Ok((start(row)?, decode(row.get_ref(2)?.as_blob()?)))
-            })
+            .query_row(params![self as i64, key.0 as i64, key.1 as i64], |row| self.read_leaf(row))
             .optional()
+    }
+
+    fn read_leaf(self, row: &Row<'_>) -> rusqlite::Result<(Key, Vec<Entry>)> {
+        let (start, entries) = (start(row)?, row.get_ref(2)?.as_blob()?);
+        let expected = row.get::<_, Option<i64>>(3)?;
+        if expected.is_some_and(|expected| expected as u64 != checksum::of_leaf(self as u64, start, entries)) {
+            let reason = "a leaf of the index of sealed events does not match its checksum".to_owned();
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(reason)));
+        }
+        Ok((start, decode(entries)))
+    }
+
+    /// How many entries there are.
+    pub fn count(self, connection: &Connection) -> rusqlite::Result<u64> {
+        let mut leaves = connection.prepare("SELECT a, b, entries, checksum FROM segment_index WHERE map = ?")?;
+        let counts = leaves.query_map([self as i64], |row| Ok(self.read_leaf(row)?.1.len() as u64))?;
+        counts.sum()
     }
 
     /// Where the leaf after a key starts.
@@ -92,11 +109,12 @@ impl Map {
             start.0 as i64,
             start.1 as i64
         ])?;
-        let mut insert =
-            connection.prepare_cached("INSERT INTO segment_index (map, a, b, entries) VALUES (?, ?, ?, ?)")?;
+        let mut insert = connection
+            .prepare_cached("INSERT INTO segment_index (map, a, b, entries, checksum) VALUES (?, ?, ?, ?, ?)")?;
         for leaf in leaves {
-            let (a, b) = leaf[0].0;
-            insert.execute(params![self as i64, a as i64, b as i64, encode(leaf)])?;
+            let ((a, b), entries) = (leaf[0].0, encode(leaf));
+            let checksum = checksum::of_leaf(self as u64, (a, b), &entries);
+            insert.execute(params![self as i64, a as i64, b as i64, entries, checksum as i64])?;
         }
         Ok(())
     }
@@ -159,7 +177,7 @@ impl Writer {
     }
 }
 
-/// What [`encode`] made. Of a damaged leaf it makes entries that lead nowhere.
+/// What [`encode`] made. Of a damaged leaf without a checksum it makes entries that lead nowhere.
 fn decode(mut bytes: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut last: Entry = Default::default();
@@ -196,6 +214,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(include_str!("schema.sql")).unwrap();
         connection.execute_batch(include_str!("sealing.sql")).unwrap();
+        connection.execute_batch(include_str!("checksums.sql")).unwrap();
         connection
     }
 

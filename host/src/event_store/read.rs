@@ -26,13 +26,15 @@ pub struct LogReader {
     pub(super) segments: Segments,
     /// The position of the newest sealed event, as of the last look at the head.
     pub(super) sealed: u64,
+    /// The last position that is read.
+    end: Position,
     /// The position read last by a scan, and its chain; in the midst of a segment that of its end.
     chained: (u64, u64),
     chain_start: u64,
 }
 
 impl LogReader {
-    pub(super) fn open(path: &Path, log_id: Uuid) -> Result<Self, EventStoreError> {
+    pub(super) fn open(path: &Path, log_id: Uuid, end: Position) -> Result<Self, EventStoreError> {
         let connection = sqlite::open_read_only(path).map_err(|source| EventStoreError::Sqlite {
             doing: "open",
             path: path.to_owned(),
@@ -40,7 +42,7 @@ impl LogReader {
         })?;
         let chain_start = chain_start(log_id);
         let (decoder, segments) = (Decoder::new(path.to_owned()), Segments::default());
-        Ok(Self { connection, decoder, segments, sealed: 0, chained: (0, chain_start), chain_start })
+        Ok(Self { connection, decoder, segments, sealed: 0, end, chained: (0, chain_start), chain_start })
     }
 
     /// Fills the batch, which is emptied first, with the events after a position that one of the
@@ -139,15 +141,16 @@ impl LogReader {
         limit: ReadLimit,
         batch: &mut EventBatch,
     ) -> Result<ControlFlow<()>, EventStoreError> {
-        let Self { connection, decoder, segments, .. } = self;
-        let mut next = if after < self.sealed { sealed::first_position(connection, after + 1) } else { Ok(u64::MAX) }
+        let Self { connection, decoder, segments, sealed, .. } = self;
+        let mut next = if after < *sealed { sealed::first_position(connection, after + 1) } else { Ok(u64::MAX) }
             .map_err(|source| decoder.sqlite(source))?;
-        while next <= self.sealed {
-            let found = merge(connection, SEGMENTS, (kinds, next..self.sealed + 1), limit.events)
+        while next <= *sealed {
+            let found = merge(connection, SEGMENTS, (kinds, next..*sealed + 1), limit.events)
                 .map_err(|source| decoder.sqlite(source))?;
             for first in &found {
                 let segment = segments.at(connection, *first).map_err(|error| decoder.unreadable(error))?;
-                for index in segment.after(after).filter(|index| kinds.contains(&segment.kinds[*index].into())) {
+                let here = segment.after(after).take_while(|index| segment.first_position + *index as u64 <= *sealed);
+                for index in here.filter(|index| kinds.contains(&segment.kinds[*index].into())) {
                     let is_full = batch.len() >= limit.events;
                     if is_full || decoder.push_sealed(segment, index..index + 1, batch, limit.bytes)? == 0 {
                         return Ok(ControlFlow::Break(()));
@@ -271,7 +274,7 @@ impl LogReader {
     }
 
     /// The chain of the event at a position, remembered from the last scan or looked up.
-    fn chain_at(&self, position: u64) -> Result<u64, EventStoreError> {
+    pub(super) fn chain_at(&self, position: u64) -> Result<u64, EventStoreError> {
         if position == 0 {
             return Ok(self.chain_start);
         }
@@ -295,8 +298,8 @@ impl LogReader {
             .prepare_cached("SELECT position, sealed FROM log")
             .and_then(|mut statement| statement.query_row([], row))
             .map_err(|source| self.decoder.sqlite(source))?;
-        self.sealed = sealed;
-        Ok(Position(head))
+        self.sealed = sealed.min(self.end.0);
+        Ok(Position(head).min(self.end))
     }
 
     pub(super) fn refresh_kinds(&mut self) -> Result<(), EventStoreError> {

@@ -4,10 +4,10 @@
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::AppendError;
 use super::append::{Failure, Outcome};
 use super::sealed::{Found, Segments, Unreadable};
-use super::{AppendError, AppendRequest};
-use crate::event::{Position, StreamVersion};
+use crate::event::{NewEvent, Position, StreamName, StreamVersion};
 
 /// Where an event is.
 pub(super) struct Place {
@@ -20,16 +20,16 @@ pub(super) struct Place {
 pub(super) fn earlier_outcome(
     connection: &Connection,
     mut sealed: Option<&mut Segments>,
-    request: &AppendRequest,
+    (to, events): (&StreamName, &[NewEvent]),
 ) -> Result<Option<Outcome>, Failure> {
     let mut places = Vec::new();
-    for event in &request.events {
+    for event in events {
         places.extend(place_of(connection, sealed.as_deref_mut(), event.id)?.map(|place| (event.id, place)));
     }
     let (Some((id, first)), Some((_, last))) = (places.first(), places.last()) else { return Ok(None) };
     let stream = &first.stream;
-    let repeats = places.len() == request.events.len()
-        && stream == request.stream.as_str()
+    let repeats = places.len() == events.len()
+        && stream == to.as_str()
         && places
             .iter()
             .zip(first.version.0..)
@@ -47,7 +47,7 @@ pub(super) fn earlier_outcome(
         "its id is in the log already, at position {} as version {} of stream {stream}, and the request does not repeat that append",
         first.position, first.version
     );
-    Err(Failure::Refused(AppendError::IdReused { stream: request.stream.clone(), id: *id, found }))
+    Err(Failure::Refused(AppendError::IdReused { stream: to.clone(), id: *id, found }))
 }
 
 /// Where the event with this id is. `sealed` is `None` when nothing is sealed.
@@ -81,7 +81,7 @@ mod tests {
     use super::super::fixture::{Fixture, request};
     use super::*;
     use crate::event::ExpectedVersion;
-    use crate::event_store::Appended;
+    use crate::event_store::{AppendRequest, Appended};
 
     #[test]
     fn the_same_events_again_give_the_first_result_even_when_the_stream_moved_on() {

@@ -12,12 +12,14 @@ use tokio::sync::{mpsc, oneshot};
 use zstd::bulk::Decompressor;
 
 use super::append::Work;
+use super::checksum;
 use super::head::Waker;
 use super::packed_index::{Entry, Map};
 use super::sealed::key_of;
 use super::segment::{MAX_EVENTS, Packed, Segment, pack};
 use super::writer::{Job, Shared};
 use super::{AppendError, EventStoreError, LogReader, ReadLimit};
+use crate::crash_point;
 use crate::event::{EventBatch, Position};
 
 /// How often to look whether there is something to seal.
@@ -51,8 +53,9 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
     changed(deleted, count)?;
     connection
         .prepare_cached(
-            "INSERT INTO segments (first_position, events, chain_before, chain, checksum, numbers, text)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO segments
+             (first_position, events, chain_before, chain, checksum, numbers, text, packed_checksum)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             first,
@@ -61,7 +64,8 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
             packed.chain as i64,
             packed.checksum as i64,
             packed.numbers,
-            packed.text
+            packed.text,
+            checksum::of_packed(&packed.numbers, &packed.text) as i64
         ])?;
     let mut insert = connection.prepare_cached("INSERT INTO segment_kinds (kind_id, first_position) VALUES (?, ?)")?;
     for kind in kinds {
@@ -90,7 +94,7 @@ impl NotSealed {
     fn is_transient(&self) -> bool {
         match self {
             Self::Unread(error) => error.is_transient(),
-            Self::Refused(error) => matches!(error, AppendError::Failed { .. }),
+            Self::Refused(error) => matches!(error, AppendError::DiskFull { .. } | AppendError::Failed { .. }),
             _ => false,
         }
     }
@@ -181,8 +185,10 @@ impl Steps {
         let last = after + sealing.packed.events;
         let (answer, outcome) = oneshot::channel();
         let job = Job { work: Work::Seal(Box::new(sealing)), answer };
+        crash_point::reached("seal-packed");
         self.queue.blocking_send(job).map_err(|_| NotSealed::Closed)?;
         outcome.blocking_recv().map_err(|_| NotSealed::Closed)??;
+        crash_point::reached("seal-committed");
         self.shared.sealed.store(last, Ordering::Relaxed);
         Ok(true)
     }

@@ -64,7 +64,7 @@ impl Segments {
     fn unpack(&mut self, connection: &Connection, position: u64, into: &mut Segment) -> Result<(), Unreadable> {
         let damaged = |what| Unreadable::Damaged { position, what };
         let mut statement = connection.prepare_cached(
-            "SELECT first_position, events, chain_before, chain, checksum, numbers, text FROM segments
+            "SELECT first_position, events, chain_before, chain, checksum, numbers, text, packed_checksum FROM segments
              WHERE first_position <= ? ORDER BY first_position DESC LIMIT 1",
         )?;
         let mut rows = statement.query([position as i64])?;
@@ -78,8 +78,12 @@ impl Segments {
         if position - first_position >= events {
             return Err(damaged(missing));
         }
-        let unpacked = into.unpack(&packed, &mut self.zstd);
-        unpacked.map_err(|what| Unreadable::Damaged { position: first_position, what })
+        let damaged = |what| Unreadable::Damaged { position: first_position, what };
+        let expected: Option<i64> = row.get(7).map_err(|_| damaged("a value has the wrong type"))?;
+        if expected.is_some_and(|expected| expected as u64 != checksum::of_packed(packed.numbers, packed.text)) {
+            return Err(damaged("the checksum of its columns does not match what is stored"));
+        }
+        into.unpack(&packed, &mut self.zstd).map_err(damaged)
     }
 
     /// To be called when another segment was sealed.

@@ -11,9 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::append::{Appender, Failure, Outcome, Tail, Work};
 use super::head::Head;
+use super::open::Opened;
 use super::shared_scan::SharedScan;
 use super::{AppendError, EventStoreOptions, EventStoreStats};
+use crate::crash_point;
 use crate::event::Position;
+use crate::sqlite::{self, WriteBack};
 
 /// Beyond this the write-ahead log is written back even if readers have to be waited for.
 const WAL_BYTES: u64 = 256 << 20;
@@ -33,6 +36,8 @@ pub(super) struct Shared {
     pub path: PathBuf,
     pub options: EventStoreOptions,
     pub head: Head,
+    /// Readers know no events after it.
+    pub end: Position,
     /// Why the writer stopped for good.
     pub stopped: OnceLock<String>,
     pub scan: SharedScan,
@@ -47,8 +52,8 @@ impl Shared {
     pub fn new(path: &Path, options: EventStoreOptions, head: Head, sealed: Position) -> Self {
         let (events_appended, commits, conflicts) = Default::default();
         let (path, stopped, sealed) = (path.to_owned(), OnceLock::new(), AtomicU64::new(sealed.0));
-        let scan = SharedScan::new(options.shared_scan_mib << 20);
-        Self { path, options, head, stopped, scan, sealed, events_appended, commits, conflicts }
+        let (end, scan) = (Position(u64::MAX), SharedScan::new(options.shared_scan_mib << 20));
+        Self { path, options, head, end, stopped, scan, sealed, events_appended, commits, conflicts }
     }
 
     pub fn stats(&self) -> EventStoreStats {
@@ -77,6 +82,7 @@ enum Broken {
 
 pub(super) struct Writer {
     connection: Connection,
+    write_back: WriteBack,
     appender: Appender,
     queue: mpsc::Receiver<Job>,
     shared: Arc<Shared>,
@@ -85,9 +91,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(connection: Connection, tail: Tail, queue: mpsc::Receiver<Job>, shared: Arc<Shared>) -> Self {
+    pub fn new(opened: Opened, queue: mpsc::Receiver<Job>, shared: Arc<Shared>) -> Self {
+        let Opened { connection, write_back, tail, .. } = opened;
         let is_sealed = shared.sealed.load(Ordering::Relaxed) > 0;
-        Self { connection, appender: Appender::new(tail, is_sealed), queue, shared, wal_limit: WAL_BYTES }
+        Self { connection, write_back, appender: Appender::new(tail, is_sealed), queue, shared, wal_limit: WAL_BYTES }
     }
 
     /// Works until the queue is closed and empty, or until a failure that leaves no way on.
@@ -96,6 +103,7 @@ impl Writer {
             let group = self.gather(first);
             if let Err(reason) = self.commit(group).and_then(|()| self.limit_wal()) {
                 tracing::error!(log = %self.shared.path.display(), %reason, "the event log takes no more events");
+                sqlite::abandon(&self.connection);
                 // Set before the queue closes, so that whoever finds it closed knows why.
                 self.shared.stopped.get_or_init(|| reason);
                 self.queue.close();
@@ -143,7 +151,8 @@ impl Writer {
             return group.into_iter().try_for_each(|job| self.commit(vec![job]));
         }
         let reason = broken.to_string();
-        group.into_iter().for_each(|job| answer(job, Err(AppendError::Failed { reason: reason.clone() })));
+        let refusal = if broken.is_full() { AppendError::DiskFull { reason } } else { AppendError::Failed { reason } };
+        group.into_iter().for_each(|job| answer(job, Err(refusal.clone())));
         Ok(())
     }
 
@@ -167,7 +176,9 @@ impl Writer {
                 .and_then(|mut update| update.execute([position.0 as i64, chain as i64]))
                 .map_err(Broken::Statement)?;
         }
+        crash_point::reached("append-written");
         transaction.commit().map_err(Broken::Commit)?;
+        crash_point::reached("append-committed");
         Ok(answers)
     }
 
@@ -187,6 +198,10 @@ impl Writer {
     /// SQLite starts the write-ahead log over only when nobody reads from it. Under many busy readers
     /// such a moment may never come by itself.
     fn limit_wal(&mut self) -> Result<(), String> {
+        let failed = |error: rusqlite::Error| format!("writing back its write-ahead log failed: {error}");
+        self.write_back
+            .after_commit(&self.connection)
+            .or_else(|error| if is_fatal(&error) { Err(failed(error)) } else { Ok(()) })?;
         let mut wal = self.shared.path.as_os_str().to_owned();
         wal.push("-wal");
         let size = std::fs::metadata(wal).map_or(0, |file| file.len());
@@ -196,7 +211,7 @@ impl Writer {
         let written_back = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         match written_back {
             Ok(0) => self.wal_limit = WAL_BYTES,
-            Err(error) if is_fatal(&error) => return Err(format!("writing back its write-ahead log failed: {error}")),
+            Err(error) if is_fatal(&error) => return Err(failed(error)),
             _ => {
                 self.wal_limit = size + WAL_BYTES;
                 tracing::warn!(bytes = size, "the event log's write-ahead log grows, because a reader holds on to it");
@@ -224,6 +239,11 @@ impl Broken {
                 !matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy))
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let (Self::Begin(error) | Self::Statement(error) | Self::Commit(error)) = self;
+        error.sqlite_error_code() == Some(ErrorCode::DiskFull)
     }
 }
 
@@ -266,7 +286,7 @@ mod tests {
         let (queue, jobs) = mpsc::channel(16);
         let options = EventStoreOptions { max_events_per_commit, ..EventStoreOptions::default() };
         let shared = Shared::new(&path, options, Head::new(opened.tail.position), opened.sealed);
-        (folder, Writer::new(opened.connection, opened.tail, jobs, Arc::new(shared)), queue)
+        (folder, Writer::new(opened, jobs, Arc::new(shared)), queue)
     }
 
     fn send(queue: &mpsc::Sender<Job>, name: &str, id: u128) -> oneshot::Receiver<Answer> {

@@ -36,7 +36,7 @@ pub(super) const RECEIVE: Operation = Operation {
         Request { media_type: BATCH, schema: "CloudEvents" },
         Request { media_type: "*/*", schema: "Bytes" },
     ],
-    problems: &[400, 409, 413, 415, 503],
+    problems: &[400, 409, 413, 415, 503, 507],
     ..Operation::new(
         "appendCloudEvents",
         "Append CloudEvents, one (structured, or binary with ce- headers) or a batch; their subject names the stream",

@@ -17,7 +17,7 @@ use crate::event_store::{AppendError, Imported};
 
 pub(super) const IMPORT: Operation = Operation {
     body: &[Request { media_type: "application/x-ndjson", schema: "ImportRecord" }],
-    problems: &[400, 409, 413, 415, 503],
+    problems: &[400, 409, 413, 415, 503, 507],
     ..Operation::new(
         "importEvents",
         "Append events of many streams, one on each line, all or none",

@@ -151,13 +151,17 @@ impl From<AppendError> for Problem {
         const AGAIN: &str = "send it again with the same event ids; what was appended already is not appended twice";
         match &error {
             AppendError::WrongExpectedVersion { stream, expected, actual, rejection } => {
+                let hint = format!("read the stream, decide anew, and append with Expected-Version: {actual}");
                 let problem = of(StatusCode::CONFLICT, "wrong_expected_version")
-                    .hint(format!("read the stream, decide anew, and append with Expected-Version: {actual}"))
                     .fact("stream", stream.as_str())
                     .fact("expected", expected.to_string())
                     .fact("actual", actual.0);
-                let conflict = rejection.as_ref().and_then(|rejection| rejection.conflict);
-                conflict.iter().fold(problem, |problem, id| problem.fact("conflict", id.to_string()))
+                match rejection.as_ref().and_then(|rejection| rejection.conflict) {
+                    Some(id) => problem
+                        .hint(format!("{hint}; GET /conflicts/{id} shows the decision"))
+                        .fact("conflict", id.to_string()),
+                    None => problem.hint(hint),
+                }
             }
             AppendError::IdReused { stream, id, .. } => of(StatusCode::CONFLICT, "id_reused")
                 .hint("the same events in the same order may be sent again; other events need other ids")
@@ -167,8 +171,10 @@ impl From<AppendError> for Problem {
                 let problem = of(StatusCode::BAD_REQUEST, "invalid_event").hint("nothing of the request was appended");
                 event.iter().fold(problem, |problem, index| problem.fact("index", *index))
             }
+            AppendError::DiskFull { .. } => of(StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+                .hint("make room on the disk, then send it again; reads and queries go on meanwhile"),
             AppendError::Failed { .. } => of(StatusCode::SERVICE_UNAVAILABLE, "append_failed")
-                .hint("see that the disk has room, then send it again"),
+                .hint("send it again; if it fails again, see that nothing else has the file of the log open"),
             AppendError::Unknown { .. } => of(StatusCode::INTERNAL_SERVER_ERROR, "append_result_unknown").hint(AGAIN),
             AppendError::Stopped { .. } => of(StatusCode::SERVICE_UNAVAILABLE, "log_not_writable")
                 .hint("look into Lantern's log, see to the disk, then start Lantern again; reads go on"),
@@ -261,6 +267,12 @@ impl From<QueryError> for Problem {
                 .hint("filter by the primary key or an indexed column, and leave out count=exact"),
             QueryError::TooLarge { .. } => Self::new(StatusCode::BAD_REQUEST, "answer_too_large", &error)
                 .hint("select fewer columns, or read in smaller pages with limit and offset"),
+            QueryError::Missing { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "read_model_missing",
+                "the projection has not begun to run yet",
+            )
+            .hint("ask again in a moment; if it is paused, resume it first"),
             QueryError::Sqlite { .. } => Self::internal(&error),
         }
     }

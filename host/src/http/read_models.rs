@@ -169,11 +169,11 @@ fn answer(app: &App, request: &Request) -> Result<(Position, Response), Problem>
     let (query, answer) = loop {
         match ask(app, &file, request) {
             Ok(answered) => break answered,
-            Err(Refusal::Query(QueryError::Sqlite { path, source })) => {
+            Err(Refusal::Query(error @ (QueryError::Missing { .. } | QueryError::Sqlite { .. }))) => {
                 // A replay that ended just now took this file away and put a new one in its place.
                 let fresh = projections.read_model(&request.projection)?;
                 if fresh.path == file.path {
-                    return Err(QueryError::Sqlite { path, source }.into());
+                    return Err(error.into());
                 }
                 file = fresh;
             }

@@ -14,8 +14,8 @@ use super::app::App;
 use super::openapi::{self, Operation};
 use super::parameters::{Pairs, check_known};
 use super::{
-    aggregates, cloud_events, dead_letters, events, guard, health, import, metrics, plugins, problem, projections,
-    read_models, streams, subscribe,
+    aggregates, cloud_events, conflicts, dead_letters, events, guard, health, import, metrics, plugins, problem,
+    projections, read_models, streams, subscribe,
 };
 
 /// One method of one path.
@@ -35,6 +35,8 @@ pub(super) fn routes() -> Vec<Route> {
         route(M::POST, "/events/import", post(import::import), import::IMPORT),
         route(M::GET, "/events", get(events::read), events::READ),
         route(M::GET, "/events/subscribe", get(subscribe::subscribe), subscribe::SUBSCRIBE),
+        route(M::GET, "/conflicts", get(conflicts::list), conflicts::LIST),
+        route(M::GET, "/conflicts/{id}", get(conflicts::show), conflicts::SHOW),
         route(M::GET, "/projections", get(projections::list), projections::LIST),
         route(M::GET, "/projections/{name}", get(projections::show), projections::SHOW),
         route(M::POST, "/projections/{name}/pause", post(projections::pause), projections::PAUSE),

@@ -210,6 +210,7 @@ mod tests {
 
     use super::super::tests::state;
     use super::*;
+    use crate::code::Registry;
 
     /// Longer than a test takes when all is well.
     const LONG: Duration = Duration::from_secs(60);
@@ -240,7 +241,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
-        let served = tokio::spawn(serve(listener, state(folder.path()), options, shutdown));
+        let served = tokio::spawn(serve(listener, state(folder.path(), &Registry::default()), options, shutdown));
         Server { address, stop, served, _folder: folder }
     }
 

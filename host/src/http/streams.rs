@@ -22,7 +22,7 @@ const EXPECTED_VERSION: &str = "expected-version";
 pub(super) const APPEND: Operation = Operation {
     headers: EXPECTS,
     body: &[Request { media_type: "application/json", schema: "NewEvents" }],
-    problems: &[400, 409, 413, 415, 503],
+    problems: &[400, 409, 413, 415, 503, 507],
     ..Operation::new("appendEvents", "Append events to a stream, all or none", &[(201, "Appended"), (200, "Appended")])
 };
 

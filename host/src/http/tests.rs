@@ -1,6 +1,7 @@
 //! The API as a client sees it, over a real log and projections in plain Rust; no sockets, no WebAssembly.
 
 mod aggregates;
+mod conflicts;
 mod events;
 mod fixture;
 mod orders;

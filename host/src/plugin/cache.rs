@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 use super::component::hex;
+use crate::crash_point;
 
 const CHECKSUM_BYTES: usize = 32;
 
@@ -104,7 +105,9 @@ impl Cache {
     pub fn store(&self, key: &Key, draft: Draft) -> io::Result<Artefact> {
         let artefact = read_whole(&draft.path, key)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the compiler left no whole file behind"))?;
+        crash_point::reached("artefact-written");
         fs::rename(&draft.path, self.path(key))?;
+        crash_point::reached("artefact-stored");
         self.prune();
         Ok(artefact)
     }

@@ -1,5 +1,7 @@
 //! A component of the world `conflict-resolver` as a [`ConflictResolver`].
 
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -7,7 +9,7 @@ use super::bindings::conflict_resolver as wit;
 use super::code::{Code, GuestWorld};
 use super::description::{check_categories, check_plugin_name};
 use super::error::Problem;
-use super::guest::{Guest, State};
+use super::guest::{Guest, State, shortened};
 use super::guest_events::{into_guest, proposed_by_guest, proposed_into_guest};
 use crate::code::{CallFailure, ComponentDigest, PluginCode, PluginName};
 use crate::conflict::{Conflict, ConflictResolver, ConflictResolverCode, Resolution, ResolverDescription};
@@ -58,7 +60,8 @@ impl ConflictResolverCode for Code<wit::ConflictResolver> {
     }
 
     fn instantiate(&self) -> Result<Box<dyn ConflictResolver>, CallFailure> {
-        Ok(Box::new(self.timed()?))
+        let time = Duration::from_millis(self.host.options.resolve_ms);
+        Ok(Box::new(self.timed_for(time)?))
     }
 }
 
@@ -77,7 +80,7 @@ impl ConflictResolver for Guest<wit::ConflictResolver> {
             wit::Resolution::Rewrite(events) => {
                 events.into_iter().map(proposed_by_guest).collect::<Result<_, _>>().map(Resolution::Rewrite)
             }
-            wit::Resolution::Reject(reason) => Ok(Resolution::Reject(reason)),
+            wit::Resolution::Reject(reason) => Ok(Resolution::Reject(shortened(reason))),
         }
     }
 }

@@ -47,14 +47,17 @@ pub(super) fn proposed_into_guest(event: &NewEvent) -> GuestNewEvent {
     }
 }
 
-/// An event that a guest wants appended. Names and sizes are checked when it is.
+/// An event that a guest wants appended. Names and sizes are checked when it is. The nil UUID stands for an id that the
+/// guest leaves to Lantern.
 ///
 /// # Errors
 /// When the id is no UUID, or data that is not JSON is not base64.
 pub(super) fn proposed_by_guest(event: GuestNewEvent) -> Result<NewEvent, CallFailure> {
     let nonsense = |reason: String| CallFailure::Rejected(format!("it answered an event that cannot be: {reason}"));
-    let id =
-        event.id.parse::<Uuid>().map_err(|error| nonsense(format!("the id {:?} is no UUID: {error}", event.id)))?;
+    let id = match event.id.as_str() {
+        "" => Uuid::nil(),
+        id => id.parse().map_err(|error| nonsense(format!("the id {id:?} is no UUID: {error}")))?,
+    };
     Ok(NewEvent {
         id,
         data: data_bytes(&event.content_type, event.data)?,

@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, params};
 
+use super::ProjectionError;
 use crate::code::ComponentDigest;
 use crate::sqlite::{self, MigrateError, Synchronous};
 
 /// "LtCt".
 const APPLICATION_ID: i32 = 0x4c74_4374;
+
+/// Where the read models are, in the data folder.
+pub(super) const READ_MODELS: &str = "read-models";
 
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE projections (
@@ -66,7 +70,7 @@ impl Builds {
     /// # Errors
     /// When the file cannot be opened or is of a newer Lantern.
     pub fn open(path: &Path) -> Result<Self, MigrateError> {
-        let mut connection = sqlite::open(path, Synchronous::Full)?;
+        let mut connection = sqlite::open(path, APPLICATION_ID, Synchronous::Full)?;
         sqlite::migrate(&mut connection, APPLICATION_ID, MIGRATIONS)?;
         Ok(Self { connection })
     }
@@ -94,6 +98,38 @@ impl Builds {
             ],
         )?;
         Ok(())
+    }
+}
+
+/// The build of a projection that answers queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActiveBuild {
+    /// Its file.
+    pub read_model: PathBuf,
+    /// The code that runs it.
+    pub digest: ComponentDigest,
+    /// The name that the code had in the plugin folder.
+    pub plugin_file: String,
+}
+
+impl ActiveBuild {
+    /// Looks into the catalog of a data folder, which a daemon may be using.
+    ///
+    /// # Errors
+    /// When there is no such projection, or the catalog cannot be read.
+    pub fn find(data: &Path, name: &str) -> Result<Self, ProjectionError> {
+        let connection = sqlite::open_read_only(&data.join("catalog.db"))?;
+        sqlite::check_format(&connection, APPLICATION_ID, MIGRATIONS.len())?;
+        let entries = Builds { connection }.load()?;
+        let Some(entry) = entries.iter().find(|entry| entry.name == name) else {
+            let known = entries.into_iter().map(|entry| entry.name).collect();
+            return Err(ProjectionError::NotFound { name: name.to_owned(), known });
+        };
+        Ok(Self {
+            read_model: entry.file_of(&data.join(READ_MODELS), &entry.active),
+            digest: entry.active.digest.clone(),
+            plugin_file: entry.plugin_file.clone(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Pending;
 use super::failure::Failure;
 use super::runner::Runner;
+use crate::crash_point;
 use crate::read_model::{Commit, ReadModelWriter};
 
 impl Runner {
@@ -80,8 +81,10 @@ impl Runner {
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         match &mut self.instance {
-            Some(instance) => Ok(self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?),
-            None => Ok(()),
+            Some(instance) => self.stopwatch.time(|times| &mut times.plugin, || instance.flush(&mut self.draft))?,
+            None => {}
         }
+        crash_point::reached("rows-flushed");
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::ErrorCode;
 use crate::event_store::EventStoreError;
 use crate::projection::ApplyFailure;
 use crate::read_model::ReadModelError;
+use crate::sqlite;
 
 /// Why a step did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub enum Failure {
 pub enum Disposition {
     /// It may pass: again from the checkpoint after a while, a bounded number of times.
     Retry,
+    /// The disk is full: again from the checkpoint after a while, until there is room.
+    Wait,
     /// One of the events did it: again from the checkpoint with fewer events at a time, and an
     /// event that fails alone is parked.
     Isolate,
@@ -51,8 +54,12 @@ impl Failure {
 fn of_read_model(error: &ReadModelError) -> Disposition {
     match error {
         ReadModelError::Mismatch(_) => Disposition::Isolate,
-        ReadModelError::Incompatible { .. } => Disposition::Rebuild,
+        ReadModelError::Incompatible { .. } | ReadModelError::Damaged { .. } => Disposition::Rebuild,
+        ReadModelError::Foreign { .. } => Disposition::Stop,
         ReadModelError::Thread(_) => Disposition::Retry,
+        ReadModelError::Sqlite { source, .. } if sqlite::is_full(source) => Disposition::Wait,
+        // What was written before it may be lost, and it would not be noticed.
+        ReadModelError::Sqlite { source, .. } if sqlite::is_failed_sync(source) => Disposition::Rebuild,
         ReadModelError::Sqlite { source, .. } => match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Disposition::Rebuild,
             _ => Disposition::Retry,

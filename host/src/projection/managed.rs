@@ -9,9 +9,10 @@ use super::builds::{Build, Builds, Entry};
 use super::status::{BuildStatus, Progress, ProjectionState, ProjectionStatus};
 use super::supervisor::{Installed, LoadCode, ProjectionError};
 use super::worker::{Assignment, Command, Worker, WorkerOptions};
+use crate::crash_point;
 use crate::event::Position;
 use crate::event_store::EventStore;
-use crate::read_model::{ReadModelFile, Schema, delete_files};
+use crate::read_model::{ReadModelFile, Schema, delete_files, read_model_of};
 
 /// What every handle and every worker of a replay shares.
 pub(super) struct Shared {
@@ -95,7 +96,7 @@ impl Shared {
         code: Arc<dyn ProjectionCode>,
     ) -> Result<Installed, ProjectionError> {
         if !managed.is_candidate(&code) {
-            managed.drop_candidate();
+            managed.drop_candidate(&self.folder);
             managed.entry.candidate = Some(Build {
                 number: managed.entry.next_build,
                 read_model_version: code.description().read_model_version,
@@ -109,6 +110,7 @@ impl Shared {
             let (shared, name, number) = (Arc::downgrade(self), managed.entry.name.clone(), build.number);
             let swap = move || shared.upgrade().is_some_and(|shared| shared.swap_in(&name, number));
             managed.candidate = Some(self.start(&managed.entry, build, code, Some(Box::new(swap)))?);
+            crash_point::reached("replay-started");
         }
         Ok(Installed::Replaying)
     }
@@ -125,7 +127,7 @@ impl Shared {
             Some(build) if build.read_model_version == version => {
                 self.run_candidate(managed, Arc::clone(code))?;
             }
-            Some(_) => managed.drop_candidate(),
+            Some(_) => managed.drop_candidate(&self.folder),
             None => {}
         }
         Ok(())
@@ -148,11 +150,13 @@ impl Shared {
             managed.candidate = Some(candidate);
             return false;
         };
+        crash_point::reached("swap-decided");
         if let Err(error) = builds.save(&entry) {
             tracing::error!(projection = %name, %error, "the finished replay cannot be swapped in: the catalog cannot be written");
             managed.candidate = Some(candidate);
             return false;
         }
+        crash_point::reached("swap-saved");
         *replaced = true;
         managed.entry = entry;
         let position = visible_to(&candidate);
@@ -219,11 +223,13 @@ impl Managed {
         candidate.is_some_and(|build| build.read_model_version == version && build.digest == *code.digest())
     }
 
-    /// Gives up the replay that is under way, if there is one. The caller saves the entry.
-    pub fn drop_candidate(&mut self) {
-        self.entry.candidate = None;
-        if let Some(candidate) = self.candidate.take() {
-            candidate.retire();
+    /// Gives up the replay that is under way, or that stands still since its code went, if there is one. The caller saves
+    /// the entry.
+    pub fn drop_candidate(&mut self, folder: &Path) {
+        let Some(build) = self.entry.candidate.take() else { return };
+        match self.candidate.take() {
+            Some(candidate) => candidate.retire(),
+            None => delete_retired(&self.entry.file_of(folder, &build)),
         }
     }
 
@@ -320,10 +326,32 @@ impl Slot {
     /// Ends the build and deletes its read model; queries that have it open end undisturbed.
     fn retire(self) {
         let told = self.worker.is_some_and(|worker| worker.tell(Command::Retire));
-        if !told && let Err(error) = delete_files(&self.read_model.path) {
-            tracing::warn!(path = %self.read_model.path.display(), %error, "a retired read model could not be deleted");
+        if !told {
+            delete_retired(&self.read_model.path);
         }
     }
+}
+
+/// Deletes the read model of a build that nobody needs any more. What cannot be deleted now is at the next start.
+pub(super) fn delete_retired(path: &Path) {
+    if let Err(error) = delete_files(path) {
+        tracing::warn!(path = %path.display(), %error, "a retired read model could not be deleted");
+    }
+}
+
+/// Deletes read models that are not of this log, or ahead of it: another log was put in its place. Done before any event
+/// is appended, since the log could then reach their checkpoint with other events.
+pub(super) fn delete_strangers(events: &EventStore, entry: &Entry, folder: &Path) -> std::io::Result<()> {
+    for build in std::iter::once(&entry.active).chain(&entry.candidate) {
+        let path = entry.file_of(folder, build);
+        let belongs = ReadModelFile::open(&path).and_then(|file| file.belongs_to(events.log_id(), events.head()));
+        // What cannot be read is looked at when its projection starts.
+        if matches!(belongs, Ok(false)) {
+            tracing::warn!(path = %path.display(), "the read model is not of this log or ahead of it, as after a restore; it is filled again");
+            delete_files(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the files of builds that no projection knows: a daemon died between two moves.
@@ -336,7 +364,7 @@ pub(super) fn delete_orphans(folder: &Path, projections: &BTreeMap<String, Manag
         })
         .collect();
     for file in std::fs::read_dir(folder)? {
-        let path = file?.path();
+        let path = read_model_of(&file?.path());
         if path.extension().is_some_and(|extension| extension == "db") && !known.contains(&path) {
             tracing::info!(path = %path.display(), "a read model that no projection uses is deleted");
             delete_files(&path)?;

@@ -9,6 +9,7 @@ use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
 use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode};
+use crate::crash_point;
 use crate::event::{EventBatch, Position, Timestamp};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
 use crate::read_model::{
@@ -251,6 +252,7 @@ impl Runner {
         let apply = || instance.apply(&self.batch, &mut self.draft);
         let applied = self.stopwatch.time(|times| &mut times.plugin, apply);
         self.draft.end_reads();
+        crash_point::reached("batch-applied");
         Ok(applied?)
     }
 
@@ -296,10 +298,16 @@ impl Runner {
     /// Goes back to the checkpoint after a failure and decides how to go on.
     fn recover(&mut self, failure: Failure) -> Result<Step, Halt> {
         let tried = self.uncommitted_events;
+        // The commit under way may have failed, too, and worse.
+        let failure = match self.note_commit(true) {
+            Err(worse) if worse.disposition() == Disposition::Rebuild => worse,
+            _ => failure,
+        };
         self.reset();
-        let finished = self.model().and_then(|model| Ok(model.finish_run()?));
-        if let Err(error) = finished {
-            return Err(Halt { disposition: Disposition::Retry, reason: error.to_string() });
+        if failure.disposition() != Disposition::Rebuild
+            && let Err(error) = self.model().and_then(|model| Ok(model.finish_run()?))
+        {
+            return Err(Halt { disposition: error.disposition(), reason: error.to_string() });
         }
         match failure.disposition() {
             Disposition::Isolate => {

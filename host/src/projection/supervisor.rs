@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::ProjectionCode;
-use super::builds::Builds;
-use super::managed::{All, Managed, Shared, delete_orphans};
+use super::builds::{Builds, READ_MODELS};
+use super::managed::{All, Managed, Shared, delete_orphans, delete_strangers};
 use super::status::{ProjectionState, ProjectionStatus};
 use super::worker::{Command, Worker, WorkerOptions};
 use crate::code::ComponentDigest;
+use crate::crash_point;
 use crate::event::{Position, StreamName};
 use crate::event_store::EventStore;
 use crate::read_model::{DeadLetter, ReadModelError, ReadModelFile};
@@ -78,11 +79,12 @@ impl Projections {
         options: WorkerOptions,
         load_code: LoadCode,
     ) -> Result<Self, ProjectionError> {
-        let folder = data.join("read-models");
+        let folder = data.join(READ_MODELS);
         std::fs::create_dir_all(&folder).map_err(ProjectionError::Folder)?;
         let builds = Builds::open(&data.join("catalog.db"))?;
         let mut projections = BTreeMap::new();
         for entry in builds.load()? {
+            delete_strangers(&events, &entry, &folder).map_err(ProjectionError::Folder)?;
             projections.insert(entry.name.clone(), Managed::at_rest(entry, &folder));
         }
         delete_orphans(&folder, &projections).map_err(ProjectionError::Folder)?;
@@ -124,7 +126,9 @@ impl Projections {
             }
             self.shared.run_candidate(managed, code)?
         };
+        crash_point::reached("code-replaced");
         builds.save(&managed.entry)?;
+        crash_point::reached("code-saved");
         Ok(installed)
     }
 
@@ -249,9 +253,11 @@ impl Projections {
         let shared = &self.shared;
         self.with(name, |managed, builds| {
             let code = managed.running_code()?;
-            managed.drop_candidate();
+            managed.drop_candidate(&self.shared.folder);
             shared.run_candidate(managed, code)?;
-            Ok(builds.save(&managed.entry)?)
+            builds.save(&managed.entry)?;
+            crash_point::reached("replay-saved");
+            Ok(())
         })
     }
 
@@ -264,7 +270,7 @@ impl Projections {
             if managed.candidate.is_none() {
                 return Err(managed.not_possible("no replay is under way"));
             }
-            managed.drop_candidate();
+            managed.drop_candidate(&self.shared.folder);
             Ok(builds.save(&managed.entry)?)
         })
     }

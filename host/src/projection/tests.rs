@@ -16,6 +16,7 @@ use crate::read_model::{Column, ColumnType, DeadLetterKind, Index, ReadModelFile
 
 mod commits;
 mod control;
+mod faults;
 
 type Verdict = fn(&EventRef<'_>) -> Result<(), ApplyFailure>;
 
@@ -322,7 +323,7 @@ fn a_read_model_of_another_log_or_ahead_of_the_log_is_to_be_rebuilt() {
     let code = Counting::new("a", fine);
     log.append("order-1", "Placed");
     let older = log.path("older.db");
-    let events = crate::sqlite::open(&log.path("events.db"), crate::sqlite::Synchronous::Full).expect("opens");
+    let events = rusqlite::Connection::open(log.path("events.db")).expect("opens");
     events.execute("VACUUM INTO ?", [older.to_str()]).expect("copies");
     log.append("order-1", "Paid");
     run(&mut log.runner("m.db", &code, RunnerOptions::default()));

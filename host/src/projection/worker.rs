@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::failure::{Disposition, Failure};
+use super::managed::delete_retired;
 use super::options::RunnerOptions;
 use super::runner::{Halt, Runner, Step};
 use super::status::Progress;
@@ -268,27 +269,27 @@ impl State {
         let Halt { disposition, reason } = halt;
         self.failures += 1;
         match disposition {
-            Disposition::Rebuild if self.failures <= options.retries => {
+            Disposition::Stop => self.stop_with(reason),
+            Disposition::Retry | Disposition::Isolate | Disposition::Rebuild if self.failures > options.retries => {
+                let failures = self.failures;
+                self.stop_with(format!(
+                    "{reason} (after {failures} tries); `lantern projection resume {name}` tries again"
+                ));
+            }
+            Disposition::Rebuild => {
                 tracing::error!(projection = %name, %reason, "the read model is thrown away and filled again from the log");
                 self.runner = None;
                 if let Err(error) = delete_files(&self.assignment.path) {
                     self.stop_with(format!("{reason}; and it cannot be deleted: {error}"));
                 }
             }
-            Disposition::Retry | Disposition::Isolate if self.failures <= options.retries => {
-                let wait = options.retry_wait * 2u32.saturating_pow(self.failures - 1);
+            Disposition::Retry | Disposition::Isolate | Disposition::Wait => {
+                let wait = options.retry_wait.saturating_mul(2u32.saturating_pow(self.failures - 1));
                 let wait = wait.min(options.retry_wait_most);
                 tracing::warn!(projection = %name, %reason, ?wait, failures = self.failures, "a step failed and is tried again");
                 self.retry_at = Some(Instant::now() + wait);
                 self.assignment.progress.set_state(ProjectionState::Retrying, Some(reason));
             }
-            Disposition::Retry | Disposition::Isolate | Disposition::Rebuild => {
-                let failures = self.failures;
-                self.stop_with(format!(
-                    "{reason} (after {failures} tries); `lantern projection resume {name}` tries again"
-                ));
-            }
-            Disposition::Stop => self.stop_with(reason),
         }
     }
 
@@ -353,9 +354,7 @@ impl State {
             }
             Command::Retire => {
                 self.runner = None;
-                if let Err(error) = delete_files(&self.assignment.path) {
-                    tracing::warn!(path = %self.assignment.path.display(), %error, "a retired read model could not be deleted");
-                }
+                delete_retired(&self.assignment.path);
                 return Obeyed::End;
             }
         }

@@ -8,12 +8,16 @@ use uuid::Uuid;
 
 use super::statements;
 use super::{Column, Index, ReadModelError, Schema, Table, dead_letter};
-use crate::sqlite::{self, Synchronous};
+use crate::crash_point;
+use crate::sqlite::{self, MigrateError, Synchronous, WriteBack};
 
 /// "LtRM": what `file` says of a read model.
 const APPLICATION_ID: i32 = 0x4c74_524d;
 /// Raised when the tables that start with `lantern_` change.
 const FORMAT: i32 = 1;
+
+/// Pages in the write-ahead log after which a commit writes them back.
+const WAL_PAGES: i32 = if cfg!(test) { 8 } else { 1000 };
 
 /// What a read model's file says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ const CREATE: &str = "
 /// A read model that may be written.
 pub(super) struct Opened {
     pub connection: Connection,
+    pub write_back: WriteBack,
     /// Every declared index is there.
     pub indexed: bool,
 }
@@ -52,10 +57,14 @@ pub(super) struct Opened {
 /// Opens the file, which is made, without indexes, when there is none.
 ///
 /// # Errors
-/// [`ReadModelError::Incompatible`] when the file is not a read model of this identity and schema.
+/// [`ReadModelError::Incompatible`] when the file is not a read model of this identity and schema,
+/// [`ReadModelError::Foreign`] when it is none that this Lantern can read.
 pub(super) fn open(path: &Path, identity: &Identity, schema: &Schema) -> Result<Opened, ReadModelError> {
     let failed = |source| ReadModelError::Sqlite { path: path.to_owned(), source };
-    let mut connection = sqlite::open(path, Synchronous::Normal).map_err(failed)?;
+    let mut connection = sqlite::open(path, APPLICATION_ID, Synchronous::Normal).map_err(|error| match error {
+        MigrateError::Sqlite(source) => failed(source),
+        other => foreign(path, other.to_string()),
+    })?;
     let mut indexed = schema.tables().iter().all(|table| table.indexes.is_empty());
     match format(&connection).map_err(failed)? {
         None => create(&mut connection, identity, schema).map_err(failed)?,
@@ -70,9 +79,10 @@ pub(super) fn open(path: &Path, identity: &Identity, schema: &Schema) -> Result<
             }
             indexed = found == *schema;
         }
-        Some(Err(reason)) => return Err(incompatible(path, reason)),
+        Some(Err(reason)) => return Err(foreign(path, reason)),
     }
-    Ok(Opened { connection, indexed })
+    let write_back = WriteBack::new(&mut connection, WAL_PAGES).map_err(failed)?;
+    Ok(Opened { connection, write_back, indexed })
 }
 
 /// Whether the tables are the same, but for indexes that are not made yet.
@@ -93,22 +103,32 @@ pub(super) fn schema_of(path: &Path) -> Result<Arc<Schema>, ReadModelError> {
     let connection = sqlite::open_read_only(path).map_err(failed)?;
     match format(&connection).map_err(failed)? {
         Some(Ok(())) => read_schema(&connection).map(Arc::new).map_err(failed),
-        Some(Err(reason)) => Err(incompatible(path, reason)),
+        Some(Err(reason)) => Err(foreign(path, reason)),
         None => Err(incompatible(path, "it is empty".into())),
     }
 }
 
-/// Deletes a read model: its file and SQLite's two companions. A missing file is no error.
+/// What SQLite adds to the name of a file for its companions; the journal is there only while the file is made.
+const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The read model that a file is or belongs to: its companions may be all that a crash has left of it.
+pub fn read_model_of(path: &Path) -> PathBuf {
+    let name = path.to_string_lossy();
+    let companion = COMPANIONS.iter().find_map(|suffix| name.strip_suffix(suffix));
+    companion.map_or_else(|| path.to_owned(), PathBuf::from)
+}
+
+/// Deletes a read model: its file and its companions. A missing file is no error.
 ///
 /// # Errors
 /// When a file exists and cannot be deleted.
 pub fn delete_files(path: &Path) -> std::io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in [""].iter().chain(&COMPANIONS) {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match std::fs::remove_file(PathBuf::from(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            _ => crash_point::reached("read-model-half-deleted"),
         }
     }
     Ok(())
@@ -145,7 +165,7 @@ fn create(connection: &mut Connection, identity: &Identity, schema: &Schema) -> 
     transaction.commit()
 }
 
-fn read_identity(connection: &Connection) -> rusqlite::Result<Identity> {
+pub(super) fn read_identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let identity = connection
         .query_row("SELECT projection, read_model_version, log_id FROM lantern_identity", [], |row| {
             let log_id: String = row.get(2)?;
@@ -208,6 +228,10 @@ fn read_table(connection: &Connection, name: String) -> rusqlite::Result<Table> 
 
 fn invalid_schema(what: &str) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnName(format!("a table that Lantern did not make: {what}"))
+}
+
+fn foreign(path: &Path, reason: String) -> ReadModelError {
+    ReadModelError::Foreign { path: path.to_owned(), reason }
 }
 
 fn incompatible(path: &Path, reason: String) -> ReadModelError {

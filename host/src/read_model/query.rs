@@ -66,6 +66,9 @@ pub enum QueryError {
     TimedOut { limit: Duration },
     #[error("the answer is larger than {limit} bytes")]
     TooLarge { limit: usize },
+    /// Its projection has not begun to run, or it was replaced and deleted meanwhile.
+    #[error("the read model {} is not there", path.display())]
+    Missing { path: PathBuf },
     #[error("the read model {} cannot be read: {source}", path.display())]
     Sqlite { path: PathBuf, source: rusqlite::Error },
 }
@@ -100,8 +103,8 @@ impl QueryPool {
     /// Answers a query from the read model in the file at `path`. Blocks.
     ///
     /// # Errors
-    /// [`QueryError::Sqlite`] when the file cannot be read, which is also so when it was replaced
-    /// and deleted meanwhile; the other variants when the query passes a limit.
+    /// [`QueryError::Missing`] or [`QueryError::Sqlite`] when the file cannot be read; the other
+    /// variants when the query passes a limit.
     pub fn answer(&self, path: &Path, query: &Query) -> Result<Answer, QueryError> {
         let mut reader = self.take(path)?;
         let answer = read(&mut reader.connection, query, &self.options).map_err(|failure| failure.at(path));
@@ -113,9 +116,7 @@ impl QueryPool {
 
     fn take(&self, path: &Path) -> Result<Reader, QueryError> {
         let Some(file) = identity(path) else {
-            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            let source = rusqlite::Error::ToSqlConversionFailure(Box::new(missing));
-            return Err(QueryError::Sqlite { path: path.to_owned(), source });
+            return Err(QueryError::Missing { path: path.to_owned() });
         };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(index) = idle.iter().position(|reader| reader.file == file && reader.path == path) {
@@ -323,7 +324,7 @@ mod tests {
         for end in ["", "-wal", "-shm"] {
             let _ = std::fs::remove_file(folder.path().join(format!("orders.1.db{end}")));
         }
-        assert!(matches!(pool.answer(&path, &query), Err(QueryError::Sqlite { .. })));
+        assert!(matches!(pool.answer(&path, &query), Err(QueryError::Missing { .. })));
         file(&path);
         Connection::open(&path).expect("opens").execute("UPDATE lantern_checkpoint SET position = 9", []).expect("set");
         assert_eq!(pool.answer(&path, &query).expect("an answer").position, Position(9));

@@ -37,6 +37,11 @@ pub(super) fn find(table: &Table, index: &Index, values: usize) -> String {
     format!("SELECT {} FROM \"{}\" WHERE {wanted} ORDER BY {order} LIMIT ?", column_list(table), table.name)
 }
 
+/// Selects every row in key order.
+pub(super) fn all(table: &Table) -> String {
+    format!("SELECT {} FROM \"{}\" ORDER BY {}", column_list(table), table.name, quoted(&table.primary_key))
+}
+
 /// The statement that makes a table.
 pub(super) fn create(table: &Table) -> String {
     let mut columns: Vec<_> = table

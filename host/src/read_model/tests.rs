@@ -293,3 +293,38 @@ fn the_last_write_to_a_key_wins_however_it_came() {
         assert!(rows > 50, "the test writes something");
     }
 }
+
+#[test]
+fn one_changed_row_in_a_hundred_is_named_each_time() {
+    let mut f = fixture();
+    for n in 0..100 {
+        f.draft.put("orders", order(&format!("{n:03}"), "ann", f64::from(n))).expect("puts");
+        f.draft.put("pairs", vec![Value::Integer(i64::from(n)), text("a")]).expect("puts");
+    }
+    f.commit(1);
+    let file = ReadModelFile::open(&f.path).expect("opens");
+    for n in 0..100 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let copy = file.copy_to(&folder.path().join("copy.db")).expect("copies");
+        assert_eq!(copy.first_difference(&file).expect("compares"), None);
+        let change = match n % 4 {
+            0 => format!("UPDATE orders SET total = total + 0.5 WHERE id = '{n:03}'"),
+            1 => format!("DELETE FROM orders WHERE id = '{n:03}'"),
+            2 => format!("UPDATE pairs SET b = 1000 + b WHERE b = {n}"),
+            _ => format!("INSERT INTO orders VALUES ('{n:03}a', NULL, 1.0, 0, NULL)"),
+        };
+        let connection = rusqlite::Connection::open(&copy.path).expect("opens");
+        assert_eq!(connection.execute(&change, []), Ok(1), "{change}");
+        let difference = copy.first_difference(&file).expect("compares").expect("differs");
+        let first = |row: &Option<Row>| row.as_ref().map(|row| row[0].clone());
+        let (found, expected) = (first(&difference.found), first(&difference.expected));
+        let id = Some(text(&format!("{n:03}")));
+        let named = match n % 4 {
+            0 => (id.clone(), id),
+            1 => (None, id),
+            2 => (None, Some(Value::Integer(n))),
+            _ => (Some(text(&format!("{n:03}a"))), None),
+        };
+        assert_eq!((found, expected), named, "{change}");
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::changes::Changes;
 use super::{Commit, ReadModelDraft, ReadModelError, ReadModelWriter};
 use crate::cpu_time::thread_cpu_time;
+use crate::crash_point;
 use crate::event::Position;
 
 /// A [`ReadModelWriter`] with a thread for long commits, which starts with the first of them and
@@ -102,7 +103,9 @@ fn start() -> std::io::Result<(SyncSender<Job>, Receiver<Done>)> {
     std::thread::Builder::new().name("write behind".to_owned()).spawn(move || {
         while let Ok(Job { mut writer, changes, checkpoint }) = inbox.recv() {
             let commit = Commit { checkpoint: Some(checkpoint), ..Commit::default() };
+            crash_point::reached("commit-behind-begun");
             let outcome = writer.write(&changes, &commit).map(|()| checkpoint);
+            crash_point::reached("commit-behind-done");
             if outbox.send(Done { writer, outcome, cpu_time: thread_cpu_time() }).is_err() {
                 return;
             }

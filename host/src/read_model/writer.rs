@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Statement};
+use uuid::Uuid;
 
 use super::cell::Cell;
 use super::changes::{Change, Changes};
 use super::statements::{self, Statements};
 use super::{DeadLetter, Identity, ReadModelDraft, ReadModelError, ReadModelFile, Schema, Table, dead_letter, file};
+use crate::crash_point;
 use crate::event::Position;
-use crate::sqlite;
+use crate::sqlite::{self, WriteBack};
 
 /// The open file of one build of a read model. One thread owns it.
 #[derive(Debug)]
@@ -19,6 +21,7 @@ pub struct ReadModelWriter {
     pub(super) schema: Arc<Schema>,
     pub(super) statements: Arc<[Statements]>,
     connection: Connection,
+    write_back: WriteBack,
     indexed: bool,
 }
 
@@ -47,9 +50,9 @@ impl ReadModelWriter {
     /// # Errors
     /// When the file is not a read model of this identity and schema, or cannot be opened.
     pub fn open(path: &Path, identity: &Identity, schema: Arc<Schema>) -> Result<Self, ReadModelError> {
-        let file::Opened { connection, indexed } = file::open(path, identity, &schema)?;
+        let file::Opened { connection, write_back, indexed } = file::open(path, identity, &schema)?;
         let statements = schema.tables().iter().map(Statements::of).collect();
-        Ok(Self { path: path.to_owned(), schema, statements, connection, indexed })
+        Ok(Self { path: path.to_owned(), schema, statements, connection, write_back, indexed })
     }
 
     /// A draft over this read model's committed rows, whose writes may take about `max_bytes` of memory.
@@ -137,7 +140,17 @@ impl ReadModelWriter {
                 .prepare_cached("UPDATE lantern_checkpoint SET position = ?, unfinished_runs = 0")?
                 .execute([position.0])?;
         }
-        transaction.commit()
+        crash_point::reached("rows-written");
+        transaction.commit()?;
+        crash_point::reached("rows-committed");
+        self.write_back()
+    }
+
+    /// An error says that the file cannot be trusted. Any other failure is tried again after the next commit: this
+    /// one is done.
+    fn write_back(&self) -> rusqlite::Result<()> {
+        let written_back = self.write_back.after_commit(&self.connection);
+        written_back.or_else(|error| if sqlite::is_failed_sync(&error) { Err(error) } else { Ok(()) })
     }
 
     /// Makes the declared indexes, unless they are there: a file is filled without them, since an
@@ -160,7 +173,9 @@ impl ReadModelWriter {
                 transaction.execute_batch(&statements::create_index(table, index))?;
             }
         }
-        transaction.commit()
+        crash_point::reached("indexes-written");
+        transaction.commit()?;
+        self.write_back()
     }
 
     /// The first parked events of one stream, in order.
@@ -222,6 +237,18 @@ impl ReadModelFile {
         self.read(|connection| {
             let position = connection.query_row("SELECT position FROM lantern_checkpoint", [], |row| row.get(0))?;
             Ok((Position(position), dead_letter::count(connection)?))
+        })
+    }
+
+    /// Whether its rows can be those of this log, as far as the log goes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn belongs_to(&self, log_id: Uuid, head: Position) -> Result<bool, ReadModelError> {
+        self.read(|connection| {
+            let position: u64 =
+                connection.query_row("SELECT position FROM lantern_checkpoint", [], |row| row.get(0))?;
+            Ok(file::read_identity(connection)?.log_id == log_id && position <= head.0)
         })
     }
 

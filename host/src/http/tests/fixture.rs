@@ -17,7 +17,7 @@ use super::orders::Orders;
 use crate::aggregate::{AggregateCode, AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
 use crate::code::{ComponentDigest, Registry};
-use crate::conflict::{ConflictResolution, ResolutionOptions};
+use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
 use crate::event::{EventBatch, Interest};
 use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::app::App;
@@ -28,6 +28,8 @@ use crate::read_model::{Column, ColumnType, ReadModelDraft, Schema, Table, Value
 
 pub(in crate::http) struct Api {
     pub state: AppState,
+    /// Whom `state` asks about conflicts.
+    pub resolvers: Registry<dyn ConflictResolverCode>,
     pub app: Arc<App>,
     /// While a test holds it for writing, the projection `counting` gets nowhere.
     pub gate: Arc<RwLock<()>>,
@@ -61,12 +63,13 @@ impl Api {
 
     pub fn with(options: HttpOptions) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let state = state(folder.path());
+        let resolvers = Registry::default();
+        let state = state(folder.path(), &resolvers);
         let gate = Arc::new(RwLock::new(()));
         let code = Arc::new(Counting::new(Arc::clone(&gate)));
         state.projections.install("counting.wasm", code).expect("installs");
         let app = App::new(state.clone(), options);
-        Self { state, router: router(Arc::clone(&app)), app, gate, _folder: folder }
+        Self { state, resolvers, router: router(Arc::clone(&app)), app, gate, _folder: folder }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Response {
@@ -123,11 +126,12 @@ impl Drop for Api {
     }
 }
 
-pub(in crate::http) fn state(folder: &Path) -> AppState {
+pub(in crate::http) fn state(folder: &Path, resolvers: &Registry<dyn ConflictResolverCode>) -> AppState {
     let events = EventStore::open(&folder.join("events.db"), EventStoreOptions::default()).expect("opens");
     let load_code = Box::new(|_: &_| Err("no code is kept in this test".to_owned()));
     let projections = Projections::open(events.clone(), folder, WorkerOptions::default(), load_code).expect("opens");
-    let conflicts = ConflictResolution::new(events.clone(), Registry::default(), ResolutionOptions::default());
+    let limits = ResolutionOptions { max_unseen_events: 20, ..ResolutionOptions::default() };
+    let conflicts = ConflictResolution::new(events.clone(), resolvers.clone(), limits);
     let aggregate_code: Registry<dyn AggregateCode> = Registry::default();
     aggregate_code.install("orders.wasm", Arc::new(Orders::default())).expect("installs");
     let aggregates = Aggregates::open(

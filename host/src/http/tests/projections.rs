@@ -60,6 +60,7 @@ async fn a_query_that_waits_too_long_says_how_far_the_projection_came() {
 #[tokio::test]
 async fn a_query_does_not_wait_for_a_projection_that_does_not_run() {
     let api = Api::new();
+    api.until("/projections/counting", |status| status["state"] == "live").await;
     assert_eq!(api.post("/projections/counting/pause", &[], "").await.status, StatusCode::OK);
     api.until("/projections/counting", |status| status["state"] == "paused").await;
     api.append(&["order-1"]).await;

@@ -144,3 +144,41 @@ fn renewed_code_takes_the_place_of_the_same_code_and_changes_nothing_else() {
     assert_eq!(settled(&projections).active.dead_letters, 2, "a replay runs the renewed code, too");
     projections.shut_down();
 }
+
+#[test]
+fn what_a_crash_has_left_of_a_retired_read_model_is_deleted_at_the_next_start() {
+    let log = Log::new();
+    log.append("order-1", "Placed");
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", Counting::new("a", fine).code()).expect("installs");
+    settled(&projections);
+    projections.shut_down();
+    drop(projections);
+    let left = ["counting.1.7.db-wal", "counting.1.7.db-shm", "counting.1.8.db-journal", "gone.1.1.db"];
+    let left = left.map(|name| log.path("read-models").join(name));
+    left.iter().for_each(|path| std::fs::write(path, b"left").expect("writes"));
+    log.projections(&[]);
+    assert!(!left.iter().any(|path| path.exists()));
+    assert!(log.path("read-models/counting.1.1.db").exists());
+}
+
+#[test]
+fn a_replay_that_stands_still_leaves_no_file_when_it_is_given_up() {
+    let log = Log::new();
+    log.append("order-1", "Placed");
+    let (old, new, newer) = (Counting::new("a", fine), Counting::new("b", fine), Counting::new("c", fine));
+    let projections = log.projections(&[]);
+    projections.install("counting.wasm", old.code()).expect("installs");
+    settled(&projections);
+    projections.pause("counting").expect("pauses");
+    projections.install("counting.wasm", new.version(2).code()).expect("installs");
+    projections.shut_down();
+    drop(projections);
+    let begun = log.path("read-models/counting.2.2.db");
+    std::fs::write(&begun, b"begun").expect("writes");
+    let projections = log.projections(&[&old]);
+    projections.install("counting.wasm", newer.version(3).code()).expect("installs");
+    assert_eq!(projections.status("counting").expect("known").replay.map(|replay| replay.build), Some(3));
+    assert!(!begun.exists());
+    projections.shut_down();
+}

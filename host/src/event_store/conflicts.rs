@@ -1,0 +1,466 @@
+//! The conflicts that were decided: what was proposed, what became of it, and who said so. Kept beside the events,
+//! and added together with those that they caused. Knows nothing of those who decide.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::append::{Failure, Outcome, Work};
+use super::{AppendError, Appended, EventStore, EventStoreError};
+use crate::event::{NewEvent, Position, StreamName, StreamVersion, Timestamp, is_json};
+
+/// The key in the metadata of an event that tells the conflict by which it was appended.
+pub const CONFLICT_KEY: &str = "lantern.conflict";
+
+/// What is decided on a conflict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Append the proposed events as they are.
+    Accept,
+    /// Append these instead.
+    Rewrite(Vec<NewEvent>),
+    /// Append nothing, for this reason.
+    Reject(String),
+}
+
+impl Resolution {
+    /// One word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Rewrite(_) => "rewrite",
+            Self::Reject(_) => "reject",
+        }
+    }
+}
+
+/// A decision on a conflict. Never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConflictDecision {
+    pub id: Uuid,
+    pub stream: StreamName,
+    /// What the writer had seen; 0 when it expected no stream.
+    pub expected: StreamVersion,
+    /// The newest version that was seen by who decided.
+    pub actual: StreamVersion,
+    /// Empty when they were too large to be kept; the resolution is then a rejection.
+    pub proposed: Vec<NewEvent>,
+    pub resolution: Resolution,
+    /// The name of what decided.
+    pub resolver: String,
+    /// Which code it was.
+    pub digest: String,
+    /// How often it was asked about this append, because the stream went on moving.
+    pub attempt: u32,
+    pub time: Timestamp,
+    /// What was appended; `None` for a rejection, and before.
+    pub appended: Option<Appended>,
+}
+
+impl ConflictDecision {
+    /// Why nothing was appended; `None` when something was.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.resolution {
+            Resolution::Reject(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What is to be appended, marked with the conflict; nothing for a rejection.
+    pub(super) fn events(&self) -> Vec<NewEvent> {
+        let events = match &self.resolution {
+            Resolution::Accept => &self.proposed,
+            Resolution::Rewrite(events) => events,
+            Resolution::Reject(_) => return Vec::new(),
+        };
+        let marked = |event: &NewEvent| NewEvent { metadata: self.marked(&event.metadata), ..event.clone() };
+        events.iter().map(marked).collect()
+    }
+
+    fn marked(&self, metadata: &str) -> String {
+        let Ok(mut keys) = serde_json::from_str::<BTreeMap<String, &RawValue>>(metadata) else {
+            // It is refused as it is.
+            return metadata.to_owned();
+        };
+        let id = serde_json::value::to_raw_value(&self.id).expect("a UUID is JSON");
+        keys.insert(CONFLICT_KEY.to_owned(), &id);
+        serde_json::to_string(&keys).expect("JSON stays JSON")
+    }
+}
+
+/// Which decisions are wanted, the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct ConflictQuery {
+    pub stream: Option<StreamName>,
+    pub category: Option<String>,
+    /// The name of a [`Resolution`].
+    pub resolution: Option<String>,
+    /// Only those that were made before this one.
+    pub before: Option<Uuid>,
+    /// At most so many. A page ends early when its events are large, but is never empty while there are more.
+    pub limit: usize,
+}
+
+impl EventStore {
+    /// Stores a decision, and appends its events in the same transaction if the stream is at version `actual`. Answers
+    /// nothing for a rejection. Blocks until all is on disk.
+    ///
+    /// When the proposed events are in the log already, as an earlier append or by an earlier decision, that result is
+    /// answered and nothing is stored, whatever the decision.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; nothing is stored then. An event that cannot be appended is [`AppendError::Invalid`].
+    pub fn resolve(&self, decision: &ConflictDecision) -> Result<Option<Appended>, AppendError> {
+        let events = decision.events();
+        if decision.reason().is_none() {
+            self.check_new(&events)?;
+        }
+        let outcome = self.perform(Work::Resolve(Box::new((decision.clone(), events))))?;
+        Ok((outcome.last_version > StreamVersion(0)).then(|| outcome.into()))
+    }
+
+    /// The decision with this id. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn conflict(&self, id: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
+        self.find_conflict("id = ?", id)
+    }
+
+    /// The decision by which other events were appended in the place of one with this id. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rewriting_of(&self, proposed: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
+        self.find_conflict("number = (SELECT number FROM rewritten_ids WHERE id = ?)", proposed)
+    }
+
+    fn find_conflict(&self, condition: &str, id: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
+        self.with_reader(|reader| {
+            let found = reader
+                .connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE {condition}"))
+                .and_then(|mut find| find.query_row([id.as_bytes()], decision).optional());
+            found.map_err(|source| reader.decoder.sqlite(source))
+        })
+    }
+
+    /// The decisions that are wanted. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<ConflictDecision>, EventStoreError> {
+        let max_bytes = self.inner.shared.options.max_page_bytes;
+        self.with_reader(|reader| {
+            list(&reader.connection, query, max_bytes).map_err(|source| reader.decoder.sqlite(source))
+        })
+    }
+}
+
+const COLUMNS: &str = "id, stream, expected, actual, proposed, resolution, rewritten, reason, resolver, digest,
+    attempt, time, first_position, last_position, last_version";
+
+fn list(connection: &Connection, query: &ConflictQuery, max_bytes: usize) -> rusqlite::Result<Vec<ConflictDecision>> {
+    // A category is the stream of its name, and those from `category-` up to the next character, which is '.'.
+    let sql = format!(
+        "SELECT {COLUMNS} FROM conflicts
+         WHERE (?1 IS NULL OR stream = ?1)
+           AND (?2 IS NULL OR stream = ?2 OR (stream >= ?2 || '-' AND stream < ?2 || '.'))
+           AND (?3 IS NULL OR resolution = ?3)
+           AND (?4 IS NULL OR number < (SELECT number FROM conflicts WHERE id = ?4))
+         ORDER BY number DESC LIMIT ?5"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![
+        query.stream.as_ref().map(StreamName::as_str),
+        query.category,
+        query.resolution,
+        query.before.as_ref().map(Uuid::as_bytes),
+        i64::try_from(query.limit).unwrap_or(i64::MAX),
+    ])?;
+    let (mut decisions, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        bytes += row.get_ref(4)?.as_str()?.len() + row.get_ref(6)?.as_str_or_null()?.map_or(0, str::len);
+        if bytes > max_bytes && !decisions.is_empty() {
+            break;
+        }
+        decisions.push(decision(row)?);
+    }
+    Ok(decisions)
+}
+
+fn decision(row: &Row<'_>) -> rusqlite::Result<ConflictDecision> {
+    let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
+    let resolution = match row.get_ref(5)?.as_str()? {
+        "accept" => Resolution::Accept,
+        "rewrite" => Resolution::Rewrite(events(row, 6)?),
+        _ => Resolution::Reject(row.get(7)?),
+    };
+    let appended = match row.get::<_, Option<i64>>(12)? {
+        Some(first) => Some(Appended {
+            first_position: Position(first as u64),
+            last_position: Position(number(13)?),
+            last_version: StreamVersion(number(14)?),
+            appended: true,
+        }),
+        None => None,
+    };
+    let stream: String = row.get(1)?;
+    Ok(ConflictDecision {
+        id: Uuid::from_bytes(row.get(0)?),
+        stream: stream.parse().map_err(|invalid| unreadable(1, invalid))?,
+        expected: StreamVersion(number(2)?),
+        actual: StreamVersion(number(3)?),
+        proposed: events(row, 4)?,
+        resolution,
+        resolver: row.get(8)?,
+        digest: row.get(9)?,
+        attempt: row.get(10)?,
+        time: Timestamp(row.get(11)?),
+        appended,
+    })
+}
+
+/// An event in a column. Data is text when it is JSON, else base64.
+#[derive(Serialize, Deserialize)]
+struct StoredEvent {
+    id: Uuid,
+    event_type: String,
+    schema_version: u32,
+    time: i64,
+    content_type: String,
+    data: String,
+    metadata: String,
+}
+
+fn events(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<NewEvent>> {
+    let stored: Vec<StoredEvent> =
+        serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))?;
+    let event = |event: StoredEvent| {
+        let data = match is_json(&event.content_type) {
+            true => event.data.into_bytes(),
+            false => BASE64.decode(event.data).map_err(|error| unreadable(column, error))?,
+        };
+        let StoredEvent { id, event_type, schema_version, time, content_type, metadata, .. } = event;
+        Ok(NewEvent { id, event_type, schema_version, time: Timestamp(time), content_type, data, metadata })
+    };
+    stored.into_iter().map(event).collect()
+}
+
+fn stored(events: &[NewEvent]) -> String {
+    let event = |event: &NewEvent| StoredEvent {
+        id: event.id,
+        event_type: event.event_type.clone(),
+        schema_version: event.schema_version,
+        time: event.time.0,
+        content_type: event.content_type.clone(),
+        data: match is_json(&event.content_type) {
+            true => String::from_utf8_lossy(&event.data).into_owned(),
+            false => BASE64.encode(&event.data),
+        },
+        metadata: event.metadata.clone(),
+    };
+    serde_json::to_string(&events.iter().map(event).collect::<Vec<_>>()).expect("text and numbers are JSON")
+}
+
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+/// Adds a decision and what it appended.
+pub(super) fn insert(
+    connection: &Connection,
+    decision: &ConflictDecision,
+    outcome: Option<&Outcome>,
+) -> rusqlite::Result<()> {
+    let (rewritten, reason) = match &decision.resolution {
+        Resolution::Accept => (None, None),
+        Resolution::Rewrite(events) => (Some(stored(events)), None),
+        Resolution::Reject(reason) => (None, Some(reason)),
+    };
+    let sql = format!("INSERT INTO conflicts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    connection.prepare_cached(&sql)?.execute(params![
+        decision.id.as_bytes(),
+        decision.stream.as_str(),
+        decision.expected.0 as i64,
+        decision.actual.0 as i64,
+        stored(&decision.proposed),
+        decision.resolution.name(),
+        rewritten,
+        reason,
+        decision.resolver,
+        decision.digest,
+        decision.attempt,
+        decision.time.0,
+        outcome.map(|outcome| outcome.first_position.0 as i64),
+        outcome.map(|outcome| outcome.last_position.0 as i64),
+        outcome.map(|outcome| outcome.last_version.0 as i64),
+    ])?;
+    if rewritten.is_some() {
+        let number = connection.last_insert_rowid();
+        let mut add = connection.prepare_cached("INSERT INTO rewritten_ids (id, number, place) VALUES (?, ?, ?)")?;
+        for (place, event) in decision.proposed.iter().enumerate() {
+            add.execute(params![event.id.as_bytes(), number, place as i64])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether any proposal was ever rewritten.
+pub(super) fn any_rewritten(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM rewritten_ids)", [], |row| row.get(0))
+}
+
+/// Whether an event with this id was proposed, and others were appended instead.
+pub(super) fn is_rewritten(connection: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM rewritten_ids WHERE id = ?")?.exists([id.as_bytes()])
+}
+
+/// What was appended in the place of these events, if they are a proposal that was rewritten.
+pub(super) fn rewritten_outcome(
+    connection: &Connection,
+    stream: &StreamName,
+    proposed: &[NewEvent],
+) -> Result<Option<Outcome>, Failure> {
+    let mut find = connection.prepare_cached("SELECT number, place FROM rewritten_ids WHERE id = ?")?;
+    let mut places: Vec<(Uuid, i64, i64)> = Vec::new();
+    for event in proposed {
+        let place = |row: &Row<'_>| Ok((event.id, row.get(0)?, row.get(1)?));
+        places.extend(find.query_row([event.id.as_bytes()], place).optional()?);
+    }
+    let Some((id, number, _)) = places.first().copied() else { return Ok(None) };
+    let sql = "SELECT id, stream, json_array_length(proposed), first_position, last_position, last_version
+        FROM conflicts WHERE number = ?";
+    let (conflict, of, events, outcome) = connection.prepare_cached(sql)?.query_row([number], |row| {
+        let [first_position, last_position] = [row.get::<_, i64>(3)?, row.get(4)?].map(|at| Position(at as u64));
+        let (last_version, appended) = (StreamVersion(row.get::<_, i64>(5)? as u64), 0);
+        let outcome = Outcome { first_position, last_position, last_version, appended, skipped: 0 };
+        Ok((Uuid::from_bytes(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, i64>(2)?, outcome))
+    })?;
+    let repeats = of == stream.as_str()
+        && places.len() == proposed.len()
+        && places.len() as i64 == events
+        && places.iter().zip(0..).all(|((_, of, place), expected)| (*of, *place) == (number, expected));
+    if repeats {
+        return Ok(Some(outcome));
+    }
+    let found = format!(
+        "its id was proposed already, to stream {of}, where conflict {conflict} was resolved, and the request does not repeat that append"
+    );
+    Err(Failure::Refused(AppendError::IdReused { stream: stream.clone(), id, found }))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::super::fixture::{Fixture, event, request, stream};
+    use super::*;
+    use crate::event_store::Direction;
+
+    /// A decision on the events that are made of these numbers, proposed to the stream `order-1` behind version 1.
+    fn decision(id: u128, actual: u64, proposed: &[u128], resolution: Resolution) -> ConflictDecision {
+        ConflictDecision {
+            id: Uuid::from_u128(id),
+            stream: stream("order-1"),
+            expected: StreamVersion(1),
+            actual: StreamVersion(actual),
+            proposed: proposed.iter().map(|n| event(*n)).collect(),
+            resolution,
+            resolver: "orders".into(),
+            digest: "d1".into(),
+            attempt: 1,
+            time: Timestamp(7),
+            appended: None,
+        }
+    }
+
+    fn rewrite(ids: &[u128]) -> Resolution {
+        Resolution::Rewrite(ids.iter().map(|n| event(*n)).collect())
+    }
+
+    #[test]
+    fn a_decision_is_stored_with_what_it_appended_and_reads_back_as_it_was() {
+        let fixture = Fixture::new();
+        fixture.store.append(request("order-1", [1, 2])).unwrap();
+        let image = NewEvent { content_type: "image/png".into(), data: vec![0xff, 0], ..event(5) };
+        let decided = ConflictDecision { proposed: vec![image], ..decision(100, 2, &[], rewrite(&[6, 7])) };
+        let appended = fixture.store.resolve(&decided).unwrap().unwrap();
+        assert_eq!((appended.first_position, appended.last_version), (Position(3), StreamVersion(4)));
+        let rejected = decision(101, 4, &[8], Resolution::Reject("no".into()));
+        assert_eq!(fixture.store.resolve(&rejected), Ok(None));
+        let fixture = fixture.reopened_after(|_| ());
+        let decided = ConflictDecision { appended: Some(appended), ..decided };
+        assert_eq!(fixture.store.conflict(decided.id).unwrap(), Some(decided.clone()));
+        let all = ConflictQuery { limit: 9, ..ConflictQuery::default() };
+        assert_eq!(fixture.store.conflicts(&all).unwrap(), [rejected, decided]);
+        let events = fixture.store.read_stream(&stream("order-1"), None, Direction::Forwards, 9).unwrap().events;
+        assert_eq!(events.len(), 4);
+        assert!(events[3].metadata.contains(&Uuid::from_u128(100).to_string()), "{}", events[3].metadata);
+    }
+
+    #[test]
+    fn a_decision_on_a_stream_that_moved_stores_and_appends_nothing() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2, 3])).unwrap();
+        let late = store.resolve(&decision(100, 2, &[5], Resolution::Accept));
+        assert!(matches!(late, Err(AppendError::WrongExpectedVersion { actual: StreamVersion(3), .. })), "{late:?}");
+        assert_eq!((store.head(), store.conflict(Uuid::from_u128(100)).unwrap()), (Position(3), None));
+    }
+
+    #[test]
+    fn a_proposal_that_was_appended_gives_its_first_result_whatever_is_decided_on_it_later() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        let accepted = store.resolve(&decision(100, 2, &[5], Resolution::Accept)).unwrap().unwrap();
+        let rewritten = store.resolve(&decision(101, 3, &[6], rewrite(&[7]))).unwrap().unwrap();
+        let reject = || Resolution::Reject("no".into());
+        for (proposed, first) in [(5, accepted), (6, rewritten)] {
+            for later in [Resolution::Accept, rewrite(&[9]), reject()] {
+                let again = store.resolve(&decision(102, 4, &[proposed], later)).unwrap();
+                assert_eq!(again, Some(Appended { appended: false, ..first }));
+            }
+            let again = store.append(request("order-1", [proposed])).unwrap();
+            assert_eq!(again, Appended { appended: false, ..first });
+        }
+        assert_eq!((store.head(), store.conflict(Uuid::from_u128(102)).unwrap()), (Position(4), None));
+    }
+
+    #[test]
+    fn a_rewritten_id_is_taken_for_everything_but_the_same_proposal() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        store.resolve(&decision(100, 2, &[5, 6], rewrite(&[7]))).unwrap();
+        for (name, ids) in
+            [("order-1", vec![5]), ("order-1", vec![6, 5]), ("order-1", vec![5, 6, 8]), ("order-2", vec![5, 6])]
+        {
+            let refusal = store.append(request(name, ids.clone()));
+            assert!(matches!(refusal, Err(AppendError::IdReused { .. })), "{name} {ids:?} gave {refusal:?}");
+        }
+        let lie = store.resolve(&decision(101, 3, &[8], rewrite(&[6])));
+        assert!(matches!(lie, Err(AppendError::Invalid { event: Some(0), .. })), "{lie:?}");
+        assert_eq!(store.append(request("order-1", [5, 6])).unwrap().last_version, StreamVersion(3));
+    }
+
+    #[test]
+    fn a_page_of_decisions_ends_early_when_their_events_are_large_but_is_never_empty() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        for n in 0..5 {
+            store.resolve(&decision(100 + n, 2, &[50 + n], Resolution::Reject("no".into()))).unwrap();
+        }
+        let query = ConflictQuery { limit: 9, ..ConflictQuery::default() };
+        let page = |bytes| {
+            let found = store.with_reader(|reader| Ok(list(&reader.connection, &query, bytes).unwrap())).unwrap();
+            found.iter().map(|decision| decision.id.as_u128()).collect::<Vec<_>>()
+        };
+        assert_eq!(page(1), [104]);
+        assert_eq!(page(500), [104, 103]);
+        assert_eq!(page(1 << 20), [104, 103, 102, 101, 100]);
+    }
+}
