@@ -57,6 +57,13 @@ impl fmt::Display for ComponentDigest {
     }
 }
 
+/// Which code it was: name and digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CodeIdentity {
+    pub name: PluginName,
+    pub digest: ComponentDigest,
+}
+
 /// Why a call of plugin code gave no answer. The instance is then of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
@@ -151,7 +158,13 @@ impl<Code: PluginCode + ?Sized> Registry<Code> {
 
     /// All of it, by name.
     pub fn list(&self) -> Vec<Arc<Code>> {
-        let mut list: Vec<_> = self.read().values().cloned().collect();
+        self.list_except("")
+    }
+
+    /// What other files provide, by name.
+    pub fn list_except(&self, file: &str) -> Vec<Arc<Code>> {
+        let files = self.read();
+        let mut list: Vec<_> = files.iter().filter(|(other, _)| *other != file).map(|(_, code)| code.clone()).collect();
         list.sort_by(|a, b| a.name().cmp(b.name()));
         list
     }

@@ -17,6 +17,7 @@ use crate::event_store::{EventStore, EventStoreOptions};
 use crate::http::{self, AppState, HttpOptions};
 use crate::plugin::{PluginHost, PluginOptions, WatchOptions};
 use crate::projection::{Projections, WorkerOptions};
+use crate::upcast::{UpcastLimits, UpcasterRegistry};
 
 mod components;
 mod kinds;
@@ -41,6 +42,7 @@ pub struct DaemonOptions {
     pub aggregates: AggregateOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
+    pub upcasting: UpcastLimits,
     pub watch: WatchOptions,
     pub http: HttpOptions,
 }
@@ -80,14 +82,14 @@ pub async fn run(
     let kinds = Kinds {
         projections: projections.clone(),
         conflict_resolvers: Registry::default(),
-        upcasters: Registry::default(),
+        upcasters: UpcasterRegistry::new(options.upcasting),
         aggregates: Registry::default(),
     };
     let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
     let aggregates = Aggregates::open(
         &options.data_dir.join("snapshots.db"),
         (events.clone(), conflicts.clone()),
-        kinds.aggregates.clone(),
+        (kinds.aggregates.clone(), kinds.upcasters.clone()),
         options.aggregates,
     )?;
     let plugin_loop = PluginLoop { host, components, kinds, plugins: plugins.clone() };

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 mod batch;
-pub use batch::{EventBatch, EventKind, EventRef};
+mod payload;
+pub use batch::{EventBatch, EventKind, EventRef, UNREADABLE};
+pub use payload::check_payload;
 
 /// Place of an event in the whole log. Dense; the first event has 1; 0 means before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

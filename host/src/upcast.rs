@@ -1,13 +1,42 @@
 //! Upcasters: events of an old shape are turned into newer ones while they are read. Stored events never change.
 
-use crate::code::{CallFailure, PluginCode, PluginName};
-use crate::event::EventBatch;
+use std::fmt;
 
-/// A shape of events that an upcaster takes.
+use crate::code::{CallFailure, PluginCode, PluginName};
+use crate::event::{EventBatch, EventRef};
+
+mod chain;
+mod registry;
+mod rounds;
+
+pub use chain::{Circle, UpcastFailure, UpcastLimits, Upcasters};
+pub use registry::{NotInstalled, UpcasterRegistry};
+
+/// A shape that events have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UpcasterSource {
+pub struct EventShape {
     pub event_type: String,
     pub schema_version: u32,
+}
+
+impl EventShape {
+    pub fn is(&self, event_type: &str, schema_version: u32) -> bool {
+        self.event_type == event_type && self.schema_version == schema_version
+    }
+}
+
+impl fmt::Display for EventShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of schema version {}", self.event_type, self.schema_version)
+    }
+}
+
+/// What an upcaster takes, and what it makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpcasterSource {
+    pub shape: EventShape,
+    /// The shapes of what may stand in its place; at least one.
+    pub becomes: Vec<EventShape>,
 }
 
 /// What an upcaster says of itself.
@@ -25,7 +54,21 @@ pub struct UpcastEvent {
     pub schema_version: u32,
     pub content_type: String,
     pub data: Vec<u8>,
+    /// A JSON object as text.
     pub metadata: String,
+}
+
+impl UpcastEvent {
+    /// The event as it is.
+    pub fn of(event: &EventRef<'_>) -> Self {
+        Self {
+            event_type: event.kind.event_type.clone(),
+            schema_version: event.schema_version,
+            content_type: event.kind.content_type.clone(),
+            data: event.data.to_vec(),
+            metadata: event.metadata.to_owned(),
+        }
+    }
 }
 
 /// An instance of an upcaster's code.

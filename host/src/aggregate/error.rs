@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::code::{CallFailure, ComponentDigest, PluginName};
 use crate::event::{StreamName, StreamVersion};
 use crate::event_store::{AppendError, EventStoreError};
+use crate::upcast::UpcastFailure;
 
 /// Why there is no state, or why a command was not handled. Unless it says otherwise, nothing was appended.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub enum AggregateError {
         doing: String,
         failure: CallFailure,
     },
+    #[error("stream {stream} cannot be folded: {failure}")]
+    Upcast { stream: StreamName, failure: UpcastFailure },
     #[error("folding stream {stream} took longer than {} s; it came to version {version}", .limit.as_secs_f64())]
     TooSlow { stream: StreamName, version: StreamVersion, limit: Duration },
     /// The plugin refused the command.

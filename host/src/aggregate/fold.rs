@@ -12,6 +12,7 @@ use super::{Aggregate, AggregateCode, AggregateError, Command, Decision};
 use crate::code::CallFailure;
 use crate::event::{EventBatch, EventRef, Position, StreamName, StreamVersion, Timestamp};
 use crate::event_store::{EventStoreError, ReadLimit};
+use crate::upcast::Upcasters;
 
 /// Up to where a stream is folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +44,14 @@ pub(super) struct Folding<'a> {
     inner: &'a Inner,
     code: &'a dyn AggregateCode,
     stream: &'a StreamName,
+    upcasters: Upcasters,
     /// Started when it is first needed.
     instance: Option<Box<dyn Aggregate>>,
 }
 
 impl<'a> Folding<'a> {
     pub fn new(inner: &'a Inner, code: &'a dyn AggregateCode, stream: &'a StreamName) -> Self {
-        Self { inner, code, stream, instance: None }
+        Self { inner, code, stream, upcasters: inner.upcasters.present(), instance: None }
     }
 
     /// The state as of then; `None` when the stream has no event until then.
@@ -87,17 +89,14 @@ impl<'a> Folding<'a> {
                 AsOf::Now | AsOf::Version(_) => event.version <= end,
             };
             let counted = page.iter().take_while(counts).count();
-            match counted {
-                0 => return Ok(()),
-                counted if counted == page.len() => self.fold_page(folded, &page)?,
-                counted => {
-                    let last = page.versions[counted - 1];
-                    self.fold_page(folded, &page.filtered(|event| event.version.0 <= last))?;
-                    return Ok(());
-                }
+            if counted == 0 {
+                return Ok(());
             }
             let version = StreamVersion(page.versions[counted - 1]);
-            if version >= end {
+            let is_last = counted < page.len() || version >= end;
+            let page = if counted < page.len() { page.filtered(|event| event.version <= version) } else { page };
+            self.fold_page(folded, page)?;
+            if is_last {
                 return Ok(());
             }
             let limit = self.inner.options.load_time;
@@ -120,21 +119,20 @@ impl<'a> Folding<'a> {
         AggregateError::Plugin { plugin, digest, stream: self.stream.clone(), doing, failure }
     }
 
-    fn fold_page(&mut self, folded: &mut Option<Folded>, page: &EventBatch) -> Result<(), AggregateError> {
-        let last = page.get(page.len() - 1);
+    fn fold_page(&mut self, folded: &mut Option<Folded>, page: EventBatch) -> Result<(), AggregateError> {
+        let (first, last) = (page.versions[0], page.get(page.len() - 1));
+        let (version, position, event_id) = (last.version, last.position, last.id);
+        let before = folded.as_ref().map(|folded| folded.latest_time.0);
+        let latest_time = Timestamp(page.times.iter().copied().chain(before).max().unwrap_or_default());
+        let events = page.len() as u64;
+        let upcast = self.upcasters.upcast(page);
+        let upcast = upcast.map_err(|failure| AggregateError::Upcast { stream: self.stream.clone(), failure })?;
         let state = folded.as_ref().map(|folded| folded.state.as_str());
-        let doing = || format!("fold the versions {} to {}", page.versions[0], last.version);
+        let doing = || format!("fold the versions {first} to {version}");
         let max_bytes = self.inner.options.max_state_bytes;
-        let state = self.call(doing, |instance| checked(instance.evolve(state, page)?, max_bytes))?;
-        self.inner.folded.fetch_add(page.len() as u64, Ordering::Relaxed);
-        let latest_time = page.times.iter().copied().chain(folded.as_ref().map(|folded| folded.latest_time.0)).max();
-        *folded = Some(Folded {
-            state,
-            version: last.version,
-            position: last.position,
-            event_id: last.id,
-            latest_time: latest_time.map_or(last.time, Timestamp),
-        });
+        let state = self.call(doing, |instance| checked(instance.evolve(state, &upcast)?, max_bytes))?;
+        self.inner.folded.fetch_add(events, Ordering::Relaxed);
+        *folded = Some(Folded { state, version, position, event_id, latest_time });
         Ok(())
     }
 
@@ -175,7 +173,9 @@ impl<'a> Folding<'a> {
 
     /// Everything besides the events that a state depends on.
     fn identity(&self) -> String {
-        format!("{} {}", self.code.digest(), self.code.description().state_schema_version)
+        let code = format!("{} {}", self.code.digest(), self.code.description().state_schema_version);
+        let upcasters = self.upcasters.identity();
+        upcasters.iter().fold(code, |identity, upcaster| format!("{identity} {}", upcaster.digest))
     }
 
     fn page(&self, from: StreamVersion, limit: ReadLimit) -> Result<(EventBatch, StreamVersion), EventStoreError> {

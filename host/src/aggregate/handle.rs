@@ -13,6 +13,7 @@ use crate::code::Registry;
 use crate::conflict::ConflictResolution;
 use crate::event::{StreamName, StreamVersion};
 use crate::event_store::EventStore;
+use crate::upcast::UpcasterRegistry;
 
 /// The aggregates of one log. A cheap handle.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub(super) struct Inner {
     pub events: EventStore,
     pub conflicts: ConflictResolution,
     pub code: Registry<dyn AggregateCode>,
+    pub upcasters: UpcasterRegistry,
     pub options: AggregateOptions,
     pub snapshots: Snapshots,
     pub folded: AtomicU64,
@@ -47,12 +49,12 @@ impl Aggregates {
     pub fn open(
         path: &Path,
         (events, conflicts): (EventStore, ConflictResolution),
-        code: Registry<dyn AggregateCode>,
+        (code, upcasters): (Registry<dyn AggregateCode>, UpcasterRegistry),
         options: AggregateOptions,
     ) -> anyhow::Result<Self> {
         let at_once = Arc::new(Semaphore::new(options.max_at_once));
         let snapshots = Snapshots::open(path, options.snapshots.clone())?;
-        let inner = Inner { events, conflicts, code, options, snapshots, folded: AtomicU64::new(0) };
+        let inner = Inner { events, conflicts, code, upcasters, options, snapshots, folded: AtomicU64::new(0) };
         Ok(Self { inner: Arc::new(inner), at_once })
     }
 

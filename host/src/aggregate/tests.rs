@@ -13,6 +13,7 @@ use crate::code::{ComponentDigest, Registry};
 use crate::conflict::{ConflictResolution, ResolutionOptions};
 use crate::event::{ExpectedVersion, JSON, NewEvent, StreamName};
 use crate::event_store::{AppendRequest, EventStore, EventStoreOptions};
+use crate::upcast::UpcasterRegistry;
 
 mod commands;
 mod folding;
@@ -99,7 +100,10 @@ fn opened(folder: &TempDir, events: &EventStore, options: AggregateOptions, dige
     registry.install("tally.wasm", code.clone()).unwrap();
     let conflicts = ConflictResolution::new(events.clone(), Registry::default(), ResolutionOptions::default());
     let path = folder.path().join("snapshots.db");
-    (Aggregates::open(&path, (events.clone(), conflicts), registry, options).unwrap(), code)
+    (
+        Aggregates::open(&path, (events.clone(), conflicts), (registry, UpcasterRegistry::default()), options).unwrap(),
+        code,
+    )
 }
 
 fn append(events: &EventStore, stream: &str, new: impl IntoIterator<Item = NewEvent>) {

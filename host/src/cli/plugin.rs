@@ -18,6 +18,7 @@ use crate::event::Interest;
 use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
 use crate::projection::Description;
 use crate::read_model::{Column, Table};
+use crate::upcast::{EventShape, UpcasterSource};
 
 mod new;
 pub mod project;
@@ -167,9 +168,9 @@ fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
     let described = match code {
         LoadedCode::Projection(code) => projection(code.description()),
         LoadedCode::ConflictResolver(code) => json!({ "categories": code.description().categories }),
-        LoadedCode::Upcaster(code) => json!({ "sources": code.description().sources.iter().map(|source| {
-            json!({ "event_type": source.event_type, "schema_version": source.schema_version })
-        }).collect::<Vec<_>>() }),
+        LoadedCode::Upcaster(code) => {
+            json!({ "sources": code.description().sources.iter().map(source).collect::<Vec<_>>() })
+        }
         LoadedCode::Aggregate(code) => json!({
             "categories": [code.description().category],
             "state_schema_version": code.description().state_schema_version,
@@ -179,6 +180,13 @@ fn report(plugin: &LoadedPlugin, bytes: &[u8]) -> Value {
         report.extend(described);
     }
     report
+}
+
+fn source(source: &UpcasterSource) -> Value {
+    let shape = |shape: &EventShape| json!({ "event_type": shape.event_type, "schema_version": shape.schema_version });
+    let mut described = shape(&source.shape);
+    described["becomes"] = source.becomes.iter().map(shape).collect();
+    described
 }
 
 fn projection(description: &Description) -> Value {
@@ -210,8 +218,12 @@ fn sheet(report: &Value) -> String {
     }
     let categories = output::elements(report, "categories").filter_map(Value::as_str);
     lines.extend(categories.map(|category| ("category", category.to_owned())));
-    let source = |source: &Value| format!("{} version {}", text(source, "event_type"), count(source, "schema_version"));
-    lines.extend(output::elements(report, "sources").map(|shape| ("upcasts", source(shape))));
+    let shape = |shape: &Value| format!("{} version {}", text(shape, "event_type"), count(shape, "schema_version"));
+    let source = |source: &Value| {
+        let becomes: Vec<_> = output::elements(source, "becomes").map(shape).collect();
+        format!("{} to {}", shape(source), becomes.join(", "))
+    };
+    lines.extend(output::elements(report, "sources").map(|described| ("upcasts", source(described))));
     lines.extend(output::elements(report, "interests").map(|interest| ("reads", interests(interest))));
     lines.extend(output::elements(report, "tables").map(|table| ("table", columns(table))));
     let mut label = "imports";

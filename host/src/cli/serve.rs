@@ -20,6 +20,7 @@ use crate::plugin::{PluginOptions, WatchOptions};
 use crate::projection::{RunnerOptions, WorkerOptions};
 use crate::read_model::QueryOptions;
 use crate::telemetry::{self, LogFormat};
+use crate::upcast::UpcastLimits;
 
 #[derive(Args)]
 pub struct Serve {
@@ -113,6 +114,10 @@ pub(super) fn options(config: Config) -> DaemonOptions {
         conflicts: conflicts(&config.conflicts),
         aggregates: aggregates(&config.aggregates, &config.snapshots),
         projections: projections(&config.projections),
+        upcasting: UpcastLimits {
+            max_events: config.plugins.max_upcast_events,
+            max_bytes: config.plugins.max_upcast_bytes,
+        },
         http: http(config.http, &config.queries),
     }
 }
@@ -246,6 +251,7 @@ mod tests {
         assert_eq!(options.aggregates, AggregateOptions::default());
         assert_eq!(options.http, HttpOptions::default());
         assert_eq!(options.watch, WatchOptions::default());
+        assert_eq!(options.upcasting, UpcastLimits::default());
         let plugins = PluginOptions::new(options.data_dir.join("compiled"));
         assert_eq!(format!("{:?}", options.plugins), format!("{plugins:?}"));
     }

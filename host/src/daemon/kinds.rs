@@ -8,14 +8,14 @@ use crate::code::{ComponentDigest, PluginCode, Registry, Taken};
 use crate::conflict::ConflictResolverCode;
 use crate::plugin::{LoadedCode, PluginHost};
 use crate::projection::Projections;
-use crate::upcast::UpcasterCode;
+use crate::upcast::{UpcasterCode, UpcasterRegistry};
 
 /// Everything that plugins provide. A cheap handle.
 #[derive(Clone)]
 pub(super) struct Kinds {
     pub projections: Projections,
     pub conflict_resolvers: Registry<dyn ConflictResolverCode>,
-    pub upcasters: Registry<dyn UpcasterCode>,
+    pub upcasters: UpcasterRegistry,
     pub aggregates: Registry<dyn AggregateCode>,
 }
 
@@ -35,7 +35,7 @@ impl Kinds {
             LoadedCode::ConflictResolver(code) => {
                 (Kind::ConflictResolver, install(&self.conflict_resolvers, file, code).map_err(refused)?)
             }
-            LoadedCode::Upcaster(code) => (Kind::Upcaster, install(&self.upcasters, file, code).map_err(refused)?),
+            LoadedCode::Upcaster(code) => (Kind::Upcaster, self.install_upcaster(file, code)?),
             LoadedCode::Aggregate(code) => (Kind::Aggregate, install(&self.aggregates, file, code).map_err(refused)?),
         };
         self.remove_except(file, Some(kind));
@@ -76,8 +76,14 @@ impl Kinds {
     pub fn runs(&self, digest: &ComponentDigest) -> bool {
         self.projections.digests().contains(digest)
             || self.conflict_resolvers.find(|code| code.digest() == digest).is_some()
-            || self.upcasters.find(|code| code.digest() == digest).is_some()
+            || self.upcasters.runs(digest)
             || self.aggregates.find(|code| code.digest() == digest).is_some()
+    }
+
+    fn install_upcaster(&self, file: &str, code: Arc<dyn UpcasterCode>) -> Result<String, String> {
+        let installed = if self.upcasters.provides(file) { "swapped" } else { "new" };
+        self.upcasters.install(file, code).map_err(|error| error.to_string())?;
+        Ok(installed.to_owned())
     }
 
     fn remove_except(&self, file: &str, kept: Option<Kind>) -> bool {

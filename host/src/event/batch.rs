@@ -6,6 +6,10 @@ use uuid::Uuid;
 
 use super::{Position, RecordedEvent, StreamName, StreamVersion, Timestamp};
 
+/// The content type of an event that no upcaster could bring into a newer shape. Its data say why; all else is as it
+/// is stored. No stored event has it: names have no control characters.
+pub const UNREADABLE: &str = "\0unreadable";
+
 /// A category and an event type that occur in a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventKind {
@@ -147,7 +151,12 @@ impl EventBatch {
         }
     }
 
-    /// Adds some of the events of a batch whose text, so far, is no shorter than that of this one.
+    /// Adds some of the events of a batch with the same kinds at the same places.
+    pub fn push_range(&mut self, from: &Self, events: Range<usize>) {
+        self.kinds.extend_from_slice(&from.kinds[events.clone()]);
+        self.push_all_but_kinds(from, events);
+    }
+
     fn push_all_but_kinds(&mut self, from: &Self, events: Range<usize>) {
         self.positions.extend_from_slice(&from.positions[events.clone()]);
         self.versions.extend_from_slice(&from.versions[events.clone()]);
@@ -155,8 +164,9 @@ impl EventBatch {
         self.schema_versions.extend_from_slice(&from.schema_versions[events.clone()]);
         self.ids.extend_from_slice(&from.ids[16 * events.start..16 * events.end]);
         let (start, end) = (from.text_start(events.start), from.text_start(events.end));
-        let shift = start - self.text.len() as u32;
-        self.ends.extend(from.ends[3 * events.start..3 * events.end].iter().map(|end| end - shift));
+        // Backwards or forwards.
+        let shift = (self.text.len() as u32).wrapping_sub(start);
+        self.ends.extend(from.ends[3 * events.start..3 * events.end].iter().map(|end| end.wrapping_add(shift)));
         self.text.extend_from_slice(&from.text[start as usize..end as usize]);
     }
 
@@ -177,6 +187,11 @@ impl EventBatch {
 }
 
 impl EventRef<'_> {
+    /// See [`UNREADABLE`].
+    pub fn is_unreadable(&self) -> bool {
+        self.kind.content_type == UNREADABLE
+    }
+
     pub fn to_recorded(&self) -> RecordedEvent {
         RecordedEvent {
             id: self.id,

@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::{AppendError, EventStoreOptions};
-use crate::event::{Invalid, NewEvent, Timestamp, check_name, is_json};
+use crate::event::{Invalid, NewEvent, Timestamp, check_name, check_payload};
 
 /// The years 1 to 9999, which every date format can write.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
@@ -57,23 +56,7 @@ fn check_event(event: &NewEvent, max_bytes: usize) -> Result<(), Invalid> {
     if bytes > max_bytes {
         return Err(Invalid(format!("its data and metadata have {bytes} bytes; at most {max_bytes} are allowed")));
     }
-    if is_json(&event.content_type) {
-        let text =
-            std::str::from_utf8(&event.data).map_err(|error| Invalid(format!("its data is not UTF-8: {error}")))?;
-        check_json("data", text)?;
-    }
-    check_json("metadata", &event.metadata)?;
-    if !event.metadata.trim_start().starts_with('{') {
-        return Err(Invalid("its metadata is not a JSON object; write {} when there is none".into()));
-    }
-    Ok(())
-}
-
-fn check_json(what: &str, text: &str) -> Result<(), Invalid> {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Invalid(format!("its {what} is not JSON: {error}"))),
-    }
+    check_payload(&event.content_type, &event.data, &event.metadata)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::event::{Invalid, Position};
 use crate::event_store::{AppendError, EventStoreError};
 use crate::projection::ProjectionError;
 use crate::read_model::QueryError;
+use crate::upcast::UpcastFailure;
 
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -222,6 +223,15 @@ impl From<AggregateError> for Problem {
             }
             AggregateError::Plugin { stream, .. } => of(StatusCode::INTERNAL_SERVER_ERROR, "aggregate_failed")
                 .hint("fix the plugin and copy it into the plugin folder, then try again; nothing was appended")
+                .fact("stream", stream.as_str()),
+            AggregateError::Upcast { stream, failure: UpcastFailure::Unreadable { position, .. } } => {
+                of(StatusCode::INTERNAL_SERVER_ERROR, "upcast_failed")
+                    .hint("fix the upcaster and copy it into the plugin folder, then try again; nothing was appended")
+                    .fact("stream", stream.as_str())
+                    .fact("position", position.0)
+            }
+            AggregateError::Upcast { stream, .. } => of(StatusCode::SERVICE_UNAVAILABLE, "upcast_unavailable")
+                .hint("try again; nothing was appended")
                 .fact("stream", stream.as_str()),
             AggregateError::TooSlow { stream, .. } => of(StatusCode::SERVICE_UNAVAILABLE, "fold_timed_out")
                 .hint("try again: what was folded is kept as a snapshot, and the next request goes on from there")

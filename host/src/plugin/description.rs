@@ -1,12 +1,14 @@
 //! What a plugin says of itself, checked before anyone relies on it.
 
+use std::collections::BTreeSet;
+
 use super::bindings::typed::lantern::plugin::schema as guest;
 use super::error::Problem;
 use crate::code::PluginName;
 use crate::event::{self, Interest, Invalid};
 use crate::projection::Description;
 use crate::read_model::{Column, ColumnType, Index, Schema, Table};
-use crate::upcast::UpcasterSource;
+use crate::upcast::{EventShape, UpcasterSource};
 
 /// The most interests, and the most event types in one of them.
 const MAX_INTERESTS: usize = 1000;
@@ -46,15 +48,25 @@ pub(super) fn check_categories(categories: &[String]) -> Result<(), Problem> {
 }
 
 /// # Errors
-/// When there is none, or one is no shape of an event.
+/// When there is none, one stands there twice, or one takes or becomes what is no shape of an event.
 pub(super) fn check_sources(sources: &[UpcasterSource]) -> Result<(), Problem> {
-    if sources.is_empty() || sources.len() > MAX_INTERESTS {
-        return Err(refused(Invalid(format!("sources: 1 to {MAX_INTERESTS} are allowed"))));
+    let becoming: usize = sources.iter().map(|source| source.becomes.len()).sum();
+    if sources.is_empty() || becoming.max(sources.len()) > MAX_INTERESTS {
+        return Err(refused(Invalid(format!("sources, and what they become: 1 to {MAX_INTERESTS} are allowed"))));
     }
-    for UpcasterSource { event_type, schema_version } in sources {
-        event::check_name("event type of a source", event_type).map_err(refused)?;
-        if *schema_version == 0 {
-            return Err(refused(Invalid(format!("{event_type} has no schema version 0: the first is 1"))));
+    let mut taken = BTreeSet::new();
+    for UpcasterSource { shape, becomes } in sources {
+        if !taken.insert(shape) {
+            return Err(refused(Invalid(format!("{shape} is a source twice"))));
+        }
+        if becomes.is_empty() {
+            return Err(refused(Invalid(format!("{shape} becomes nothing: say which shapes stand in its place"))));
+        }
+        for EventShape { event_type, schema_version } in std::iter::once(shape).chain(becomes) {
+            event::check_name("event type of a shape", event_type).map_err(refused)?;
+            if *schema_version == 0 {
+                return Err(refused(Invalid(format!("{event_type} has no schema version 0: the first is 1"))));
+            }
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::guest::{Guest, State};
 use super::guest_events::{data_bytes, into_guest};
 use crate::code::{CallFailure, ComponentDigest, PluginCode, PluginName};
 use crate::event::EventBatch;
-use crate::upcast::{UpcastEvent, Upcaster, UpcasterCode, UpcasterDescription, UpcasterSource};
+use crate::upcast::{EventShape, UpcastEvent, Upcaster, UpcasterCode, UpcasterDescription, UpcasterSource};
 
 impl GuestWorld for wit::Upcaster {
     type Template = wit::UpcasterPre<State>;
@@ -28,9 +28,13 @@ impl GuestWorld for wit::Upcaster {
     fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Result<UpcasterDescription, Problem>> {
         let wit::UpcasterDescription { name, sources } = self.call_describe(store)?;
         Ok(check_plugin_name(&name).and_then(|name| {
+            let shape = |shape: wit::EventShape| EventShape {
+                event_type: shape.event_type,
+                schema_version: shape.schema_version,
+            };
             let source = |source: wit::UpcasterSource| UpcasterSource {
-                event_type: source.event_type,
-                schema_version: source.schema_version,
+                shape: shape(source.shape),
+                becomes: source.becomes.into_iter().map(shape).collect(),
             };
             let sources: Vec<_> = sources.into_iter().map(source).collect();
             check_sources(&sources)?;
@@ -53,9 +57,7 @@ impl PluginCode for Code<wit::Upcaster> {
     }
 
     fn claims(&self) -> Vec<String> {
-        let upcasting = |source: &UpcasterSource| {
-            format!("the upcasting of {} from schema version {}", source.event_type, source.schema_version)
-        };
+        let upcasting = |source: &UpcasterSource| format!("the upcasting of {}", source.shape);
         self.description.sources.iter().map(upcasting).collect()
     }
 }

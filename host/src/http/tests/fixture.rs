@@ -25,6 +25,7 @@ use crate::http::routes::router;
 use crate::http::{AppState, HttpOptions};
 use crate::projection::{ApplyFailure, Description, Pending, Projection, ProjectionCode, Projections, WorkerOptions};
 use crate::read_model::{Column, ColumnType, ReadModelDraft, Schema, Table, Value};
+use crate::upcast::UpcasterRegistry;
 
 pub(in crate::http) struct Api {
     pub state: AppState,
@@ -137,7 +138,7 @@ pub(in crate::http) fn state(folder: &Path, resolvers: &Registry<dyn ConflictRes
     let aggregates = Aggregates::open(
         &folder.join("snapshots.db"),
         (events.clone(), conflicts.clone()),
-        aggregate_code,
+        (aggregate_code, UpcasterRegistry::default()),
         AggregateOptions::default(),
     )
     .expect("opens");
