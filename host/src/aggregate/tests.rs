@@ -10,20 +10,29 @@ use uuid::Uuid;
 use super::fold::Folding;
 use super::*;
 use crate::code::{ComponentDigest, Registry};
-use crate::conflict::{ConflictResolution, ResolutionOptions};
+use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
 use crate::event::{ExpectedVersion, JSON, NewEvent, StreamName};
 use crate::event_store::{AppendRequest, EventStore, EventStoreOptions};
 use crate::upcast::UpcasterRegistry;
 
 mod commands;
 mod folding;
+mod others;
 
 /// A log, the aggregates of category `tally`, and a folder for both.
 struct Fixture {
     events: EventStore,
     aggregates: Aggregates,
     code: Arc<Tally>,
+    others: Others,
     folder: TempDir,
+}
+
+/// The plugins besides.
+#[derive(Clone, Default)]
+struct Others {
+    resolvers: Registry<dyn ConflictResolverCode>,
+    upcasters: UpcasterRegistry,
 }
 
 /// Folds every event into a state that shows its place and its data: none may be left out, doubled or moved.
@@ -45,14 +54,15 @@ impl Fixture {
 
     fn inside(folder: TempDir, options: AggregateOptions) -> Self {
         let events = EventStore::open(&folder.path().join("events.db"), EventStoreOptions::default()).unwrap();
-        let (aggregates, code) = opened(&folder, &events, options, "first");
-        Self { events, aggregates, code, folder }
+        let others = Others::default();
+        let (aggregates, code) = opened(&folder, (&events, &others), options, "first");
+        Self { events, aggregates, code, others, folder }
     }
 
     /// As after a restart, with other code or other settings.
     fn reopened(&mut self, options: AggregateOptions, digest: &str) {
         self.aggregates.close();
-        (self.aggregates, self.code) = opened(&self.folder, &self.events, options, digest);
+        (self.aggregates, self.code) = opened(&self.folder, (&self.events, &self.others), options, digest);
     }
 
     fn append(&self, stream: &str, events: impl IntoIterator<Item = NewEvent>) {
@@ -85,7 +95,12 @@ impl Fixture {
     }
 }
 
-fn opened(folder: &TempDir, events: &EventStore, options: AggregateOptions, digest: &str) -> (Aggregates, Arc<Tally>) {
+fn opened(
+    folder: &TempDir,
+    (events, others): (&EventStore, &Others),
+    options: AggregateOptions,
+    digest: &str,
+) -> (Aggregates, Arc<Tally>) {
     let code = Arc::new(Tally {
         description: AggregateDescription {
             name: "tally".parse().unwrap(),
@@ -98,10 +113,10 @@ fn opened(folder: &TempDir, events: &EventStore, options: AggregateOptions, dige
     });
     let registry: Registry<dyn AggregateCode> = Registry::default();
     registry.install("tally.wasm", code.clone()).unwrap();
-    let conflicts = ConflictResolution::new(events.clone(), Registry::default(), ResolutionOptions::default());
+    let conflicts = ConflictResolution::new(events.clone(), others.resolvers.clone(), ResolutionOptions::default());
     let path = folder.path().join("snapshots.db");
     (
-        Aggregates::open(&path, (events.clone(), conflicts), (registry, UpcasterRegistry::default()), options).unwrap(),
+        Aggregates::open(&path, (events.clone(), conflicts), (registry, others.upcasters.clone()), options).unwrap(),
         code,
     )
 }

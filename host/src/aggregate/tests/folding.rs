@@ -162,10 +162,10 @@ fn a_snapshot_of_a_log_that_was_restored_from_an_older_copy_is_not_used() {
     for again in [9, 10, 12] {
         let mut fixture = after(|_| ());
         fixture.aggregates.close();
-        let Fixture { folder, .. } = &fixture;
+        let Fixture { folder, others, .. } = &fixture;
         let events = EventStore::open(&folder.path().join("restored.db"), EventStoreOptions::default()).unwrap();
         append(&events, "tally-1", (0..again).map(|n| event(n + 50, 0)));
-        (fixture.aggregates, fixture.code) = opened(folder, &events, eager(), "first");
+        (fixture.aggregates, fixture.code) = opened(folder, (&events, others), eager(), "first");
         fixture.events = events;
         let data: Vec<u64> = (50..50 + again).collect();
         assert_eq!(fixture.state("tally-1", AsOf::Now), expected(&data), "{again}");
