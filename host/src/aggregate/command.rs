@@ -124,7 +124,11 @@ impl From<Appended> for Handled {
 }
 
 /// The events with ids, time and origin.
-fn recorded(stream: &StreamName, command: &Command, events: Vec<DecidedEvent>) -> Result<Vec<NewEvent>, CallFailure> {
+pub(super) fn recorded(
+    stream: &StreamName,
+    command: &Command,
+    events: Vec<DecidedEvent>,
+) -> Result<Vec<NewEvent>, CallFailure> {
     let origin = Origin {
         id: command.id,
         command_type: command.command_type.clone(),

@@ -115,10 +115,7 @@ fn opened(
     registry.install("tally.wasm", code.clone()).unwrap();
     let conflicts = ConflictResolution::new(events.clone(), others.resolvers.clone(), ResolutionOptions::default());
     let path = folder.path().join("snapshots.db");
-    (
-        Aggregates::open(&path, (events.clone(), conflicts), (registry, others.upcasters.clone()), options).unwrap(),
-        code,
-    )
+    (Aggregates::open(&path, (events.clone(), conflicts), (registry, others.upcasters.clone()), options).unwrap(), code)
 }
 
 fn append(events: &EventStore, stream: &str, new: impl IntoIterator<Item = NewEvent>) {
@@ -222,6 +219,13 @@ impl Aggregate for TallyInstance {
             "AddFirst" if count > 0 => Ok(Decision::Reject("it is not the first".into())),
             "AddFirst" => one("Added"),
             "Nothing" => Ok(Decision::Append(Vec::new())),
+            // Another thread handles the same command at this very moment.
+            "RefusedMeanwhile" => {
+                let stream = "tally-1".parse().unwrap();
+                let events = super::command::recorded(&stream, command, vec![decided("Added", "{}")])?;
+                append(&self.events, "tally-1", events);
+                Ok(Decision::Reject("it was handled".into()))
+            }
             "Race" | "LoseEveryRace" => {
                 if command.command_type == "LoseEveryRace" || !std::mem::replace(&mut self.raced, true) {
                     append(&self.events, "tally-1", [event(0, 0)]);

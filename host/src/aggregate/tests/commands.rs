@@ -108,6 +108,14 @@ fn what_a_plugin_decides_wrongly_is_its_failure_and_appends_nothing() {
 }
 
 #[test]
+fn a_command_that_is_refused_because_it_was_handled_at_the_same_moment_gives_that_result() {
+    let fixture = Fixture::new();
+    let handled = fixture.handle("tally-1", &command(1, "RefusedMeanwhile")).unwrap();
+    let positions = Some((Position(1), Position(1)));
+    assert_eq!(handled, Handled { positions, version: StreamVersion(1), appended: false });
+}
+
+#[test]
 fn the_same_command_from_many_threads_at_once_is_handled_once() {
     let fixture = &Fixture::new();
     let answers: Vec<_> = std::thread::scope(|scope| {
