@@ -1,4 +1,4 @@
-//! The file of snapshots. It is derived: whatever is wrong with it, it is put aside and made anew.
+//! The file of snapshots. It is derived: whatever is wrong with it, it is deleted and made anew.
 
 use std::path::Path;
 
