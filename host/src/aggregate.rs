@@ -3,7 +3,24 @@
 use uuid::Uuid;
 
 use crate::code::{CallFailure, PluginCode, PluginName};
-use crate::event::{EventBatch, NewEvent};
+use crate::event::{EventBatch, Timestamp};
+
+mod command;
+mod error;
+mod fold;
+mod handle;
+mod options;
+mod snapshot_file;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+
+pub use command::Handled;
+pub use error::AggregateError;
+pub use fold::{AsOf, Folded};
+pub use handle::{AggregateStats, Aggregates};
+pub use options::{AggregateOptions, SnapshotOptions};
+pub use snapshots::SnapshotStats;
 
 /// What an aggregate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +42,25 @@ pub struct Command {
     pub data: String,
     /// A JSON object as text.
     pub metadata: String,
+    /// When it came.
+    pub time: Timestamp,
+}
+
+/// An event that a command leads to. Lantern gives it its id, made from the command's, and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedEvent {
+    pub event_type: String,
+    pub schema_version: u32,
+    pub content_type: String,
+    pub data: Vec<u8>,
+    pub metadata: String,
 }
 
 /// What becomes of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Append these events; none is a command that changes nothing.
-    Append(Vec<NewEvent>),
+    Append(Vec<DecidedEvent>),
     /// The command is refused, for this reason.
     Reject(String),
 }

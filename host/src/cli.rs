@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use client::{Client, Failure};
 use output::Format;
 
+mod aggregate;
 mod backup;
 mod bench;
 mod client;
@@ -75,6 +76,9 @@ enum Command {
     /// See, retry and discard events that a projection could not apply
     #[command(subcommand, visible_alias = "dead-letters")]
     DeadLetter(dead_letter::DeadLetter),
+    /// See states, and send commands
+    #[command(subcommand, visible_alias = "aggregates")]
+    Aggregate(aggregate::Aggregate),
     /// See conflicts of writers and what was decided; try another resolver on them
     #[command(subcommand, visible_alias = "conflicts")]
     Conflict(conflict::Conflict),
@@ -129,6 +133,7 @@ fn run(cli: Cli, format: Format) -> anyhow::Result<ExitCode> {
         Command::Projection(projection) => projection.run(&context),
         Command::Query(query) => query.run(&context),
         Command::DeadLetter(dead_letter) => dead_letter.run(&context),
+        Command::Aggregate(aggregate) => aggregate.run(&context),
         Command::Conflict(conflict) => conflict.run(&context),
         Command::Plugin(plugin) => plugin.run(&context),
         Command::Token(token) => token.run(format),
@@ -193,6 +198,12 @@ mod tests {
             "dead-letter list",
             "dead-letter retry orders --stream order-1",
             "dead-letter discard orders 17",
+            "aggregate list",
+            "aggregate show conference rust-2026 --version 3",
+            "aggregate show conference rust-2026 --time 2026-01-31T12:00:00Z",
+            "aggregate command conference rust-2026 --type OpenConference --data {} --metadata {}",
+            "aggregate command order 1 --type Pay --id 01977e5e-8f2e-7000-8000-000000000001",
+            "aggregates delete-snapshots",
             "conflict list --stream seats-1 --resolution reject --limit 5",
             "conflicts list --category seats --before 0190163d-8694-739b-aea5-966c26f8ad90",
             "conflict show 0190163d-8694-739b-aea5-966c26f8ad90",

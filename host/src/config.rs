@@ -10,7 +10,9 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde_json::Value;
 
 mod sections;
-pub use sections::{Config, Conflicts, Daemon, Events, Http, Log, LogFormat, Plugins, Projections, Queries};
+pub use sections::{
+    Aggregates, Config, Conflicts, Daemon, Events, Http, Log, LogFormat, Plugins, Projections, Queries, Snapshots,
+};
 
 /// Every setting with its default and what it means.
 pub const EXAMPLE: &str = include_str!("../config.example.toml");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use crate::access::Access;
+use crate::aggregate::{AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
 use crate::code::Registry;
 use crate::conflict::{ConflictResolution, ResolutionOptions};
@@ -45,6 +46,7 @@ pub struct DaemonOptions {
     pub open_without_tokens: bool,
     pub event_store: EventStoreOptions,
     pub conflicts: ResolutionOptions,
+    pub aggregates: AggregateOptions,
     pub projections: WorkerOptions,
     pub plugins: PluginOptions,
     pub upcasting: UpcastLimits,
@@ -86,8 +88,20 @@ pub async fn run(
         aggregates: Registry::default(),
     };
     let conflicts = ConflictResolution::new(events.clone(), kinds.conflict_resolvers.clone(), options.conflicts);
-    let (log, read_models) = (events.clone(), projections.clone());
-    let state = AppState { access, events: log, conflicts, projections: read_models, plugins: plugins.clone() };
+    let aggregates = Aggregates::open(
+        &options.data_dir.join("snapshots.db"),
+        (events.clone(), conflicts.clone()),
+        (kinds.aggregates.clone(), kinds.upcasters.clone()),
+        options.aggregates,
+    )?;
+    let state = AppState {
+        access,
+        events: events.clone(),
+        conflicts,
+        aggregates: aggregates.clone(),
+        projections: projections.clone(),
+        plugins: plugins.clone(),
+    };
     let server = Server::new(state, options.http)?;
     let plugin_loop = PluginLoop { host, components, kinds, plugins };
     let plugin_loop = plugin_loop.start(&options.plugins_dir, options.watch)?;
@@ -98,6 +112,7 @@ pub async fn run(
     tokio::task::spawn_blocking(move || {
         plugin_loop.stop();
         projections.shut_down();
+        aggregates.close();
         events.close();
     })
     .await?;

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use crate::event::{EventBatch, NewEvent, Position, StreamName, StreamVersion};
+use crate::event::{EventBatch, NewEvent, Position, RecordedEvent, StreamName, StreamVersion};
 use append::Work;
 use head::Head;
 use scan_reader::ScanReader;
@@ -195,6 +195,14 @@ impl EventStore {
         limit: ReadLimit,
     ) -> Result<(EventBatch, StreamVersion), EventStoreError> {
         self.with_reader(|reader| reader.read_forwards(stream, from, limit))
+    }
+
+    /// The event with this id, if it is in the log. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read or the event is damaged.
+    pub fn find_event(&self, id: Uuid) -> Result<Option<RecordedEvent>, EventStoreError> {
+        self.with_reader(|reader| reader.find_event(id))
     }
 
     /// The version of the newest event in the stream; 0 when the stream has none. Blocks.

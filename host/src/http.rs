@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::access::Access;
+use crate::aggregate::Aggregates;
 use crate::catalog::Plugins;
 use crate::conflict::ConflictResolution;
 use crate::event_store::EventStore;
@@ -16,6 +17,7 @@ use crate::projection::Projections;
 use crate::read_model::QueryOptions;
 
 mod admission;
+mod aggregates;
 mod app;
 mod cloud_events;
 mod conflicts;
@@ -57,6 +59,7 @@ pub struct AppState {
     pub events: EventStore,
     /// Where appends go: it asks the conflict resolvers.
     pub conflicts: ConflictResolution,
+    pub aggregates: Aggregates,
     pub projections: Projections,
     pub plugins: Plugins,
 }

@@ -3,20 +3,23 @@
 //! `host/ARCHITECTURE.md` is the map. The modules stand in reading order; each may use only those
 //! that the map's layer table allows.
 
-pub mod code;
 mod cpu_time;
 mod crash_point;
 pub mod event;
+
+pub mod code;
 mod sqlite;
 
 pub mod event_store;
 pub mod read_model;
 
-pub mod aggregate;
-pub mod conflict;
+pub mod catalog;
+
 pub mod upcast;
 
-pub mod catalog;
+pub mod conflict;
+
+pub mod aggregate;
 pub mod projection;
 
 pub mod plugin;

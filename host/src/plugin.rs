@@ -86,6 +86,8 @@ pub struct PluginOptions {
     pub describe_seconds: u64,
     /// Wall-clock time, in milliseconds, for one decision of a conflict resolver, and for its start.
     pub resolve_ms: u64,
+    /// Wall-clock time, in milliseconds, for one call of an aggregate, and for its start.
+    pub aggregate_ms: u64,
     /// Wall-clock time for one call of `apply` or `flush`.
     pub call_seconds: u64,
     /// Fuel for each event of a metered call; a unit is about one instruction.
@@ -113,6 +115,7 @@ impl PluginOptions {
             stack_kib: 512,
             describe_seconds: 5,
             resolve_ms: 1000,
+            aggregate_ms: 1000,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
             input: Arc::default(),

@@ -69,6 +69,12 @@ pub mod metric {
     pub const CONFLICTS: &str = "lantern_append_conflicts_total";
     pub const BATCHES_READ: &str = "lantern_log_batches_read_total";
     pub const BATCHES_SHARED: &str = "lantern_log_batches_shared_total";
+    pub const FOLDED: &str = "lantern_aggregate_events_folded_total";
+    pub const SNAPSHOTS: &str = "lantern_snapshots";
+    pub const SNAPSHOT_BYTES: &str = "lantern_snapshot_bytes";
+    pub const SNAPSHOTS_TAKEN: &str = "lantern_snapshots_taken_total";
+    pub const SNAPSHOTS_DROPPED: &str = "lantern_snapshots_dropped_total";
+    pub const SNAPSHOTS_IGNORED: &str = "lantern_snapshots_ignored_total";
     pub const SEALED: &str = "lantern_log_sealed_events";
     pub const LOG_WRITABLE: &str = "lantern_log_writable";
     pub const POSITION: &str = "lantern_projection_position";

@@ -11,6 +11,8 @@
 //! | 7. every error names plugin, position, stream and what to do | `append_and_read`, `failures`, `commands` |
 
 mod accounts;
+mod aggregate_faults;
+mod aggregates;
 mod append_and_read;
 mod author;
 mod bench;

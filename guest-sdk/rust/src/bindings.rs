@@ -39,3 +39,18 @@ pub mod conflict_resolver {
         additional_derives: [PartialEq, Clone],
     });
 }
+
+/// The world `aggregate`.
+pub mod aggregate {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "aggregate",
+        pub_export_macro: true,
+        default_bindings_module: "lantern_sdk::bindings::aggregate",
+        with: {
+            "lantern:plugin/events@0.1.0": crate::bindings::lantern::plugin::events,
+            "lantern:plugin/log@0.1.0": crate::bindings::lantern::plugin::log,
+        },
+        additional_derives: [PartialEq, Clone],
+    });
+}

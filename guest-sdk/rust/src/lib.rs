@@ -1,14 +1,14 @@
-//! Write a Lantern plugin in Rust: a projection, or an upcaster.
+//! Write a Lantern plugin in Rust: a projection, a conflict resolver, an upcaster or an aggregate.
 //!
-//! A projection is one type that implements [`Projection`] and one [`export_projection!`]. Its rows
-//! are declared with [`table!`], its events are a plain serde enum or declared with [`events!`]. `README.md` shows a
-//! whole one, and how to build, test and run it. An upcaster is one type that implements [`Upcaster`] and one
-//! [`export_upcaster!`].
+//! A projection is one type that implements [`Projection`] and one [`export_projection!`]; the others are made in the same
+//! way with [`ConflictResolver`], [`Upcaster`] and [`Aggregate`]. Rows are declared with [`table!`], events are a plain serde
+//! enum or declared with [`events!`]. `README.md` shows whole ones, and how to build, test and run them.
 //!
 //! This crate owns everything between the author and `wit/`: decoding events, caching rows and
 //! handing them over. It does no input or output of its own: a plugin sees nothing but its events
 //! and its own rows.
 
+mod aggregate;
 #[doc(hidden)]
 pub mod bindings;
 mod conflict_resolver;
@@ -24,6 +24,7 @@ mod same;
 pub mod testing;
 mod upcaster;
 
+pub use aggregate::{Aggregate, Received};
 pub use bindings::lantern::plugin::events::NewEvent;
 pub use conflict_resolver::{Conflict, ConflictResolver, Proposed, Resolution};
 pub use decode::{EventData, Field, Payload};
@@ -41,15 +42,19 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Conflict, ConflictResolver, Error, Newer, Payload, Projection, Recorded, Resolution, Row, Shape, Source, Table,
-        Upcaster, Value, bail, ensure, events, export_conflict_resolver, export_projection, export_upcaster, log,
-        table,
+        Aggregate, Conflict, ConflictResolver, Error, Newer, Payload, Projection, Received, Recorded, Resolution, Row,
+        Shape, Source, Table, Upcaster, Value, bail, ensure, events, export_aggregate, export_conflict_resolver,
+        export_projection, export_upcaster, log, table,
     };
 }
 
 /// What the macros expand to. Not for authors; may change at any time.
 #[doc(hidden)]
 pub mod __private {
+    pub mod aggregate {
+        pub use crate::aggregate::{describe, evolve, handle};
+    }
+
     pub mod conflict_resolver {
         pub use crate::conflict_resolver::{describe, resolve};
     }

@@ -25,6 +25,7 @@
 //!     .then_row(Account { id: "1".into(), balance: 7 });
 //! ```
 
+mod aggregate;
 mod batch;
 mod conflict;
 mod memory;
@@ -33,9 +34,10 @@ mod upcaster;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+pub use aggregate::{AggregateSpec, Decided};
 pub use batch::{TestEvent, event};
 pub use conflict::{ConflictSpec, Resolved};
-pub use serde_json::json;
+pub use serde_json::{Value as Json, json};
 pub use upcaster::upcast;
 
 use crate::instance::{Instance, describe};

@@ -11,10 +11,11 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::output::{self, Format};
+use crate::aggregate::{AggregateOptions, SnapshotOptions};
 use crate::config::{self, Config};
 use crate::conflict::ResolutionOptions;
 use crate::daemon::{self, DaemonOptions};
-use crate::event_store::EventStoreOptions;
+use crate::event_store::{EventStoreOptions, ReadLimit};
 use crate::http::{HttpOptions, TlsFiles};
 use crate::plugin::{PluginOptions, WatchOptions};
 use crate::projection::{RunnerOptions, WorkerOptions};
@@ -135,6 +136,7 @@ pub(super) fn options(config: Config) -> DaemonOptions {
         open_without_tokens: config.http.open_without_tokens,
         event_store: events(&config.events),
         conflicts: conflicts(&config.conflicts),
+        aggregates: aggregates(&config.aggregates, &config.snapshots),
         projections: projections(&config.projections),
         upcasting: UpcastLimits {
             max_events: config.plugins.max_upcast_events,
@@ -173,6 +175,24 @@ fn conflicts(config: &config::Conflicts) -> ResolutionOptions {
     }
 }
 
+fn aggregates(config: &config::Aggregates, snapshots: &config::Snapshots) -> AggregateOptions {
+    AggregateOptions {
+        page: ReadLimit { events: config.batch_events, bytes: config.batch_bytes },
+        max_state_bytes: config.max_state_bytes,
+        load_time: Duration::from_millis(config.load_ms),
+        max_at_once: config.max_at_once,
+        command_attempts: config.command_attempts,
+        snapshots: SnapshotOptions {
+            every_events: snapshots.every_events,
+            slower_than: Duration::from_millis(snapshots.slower_ms),
+            older_than: Duration::from_secs(snapshots.older_seconds),
+            max_per_stream: snapshots.max_per_stream,
+            max_bytes: snapshots.max_mib << 20,
+            max_queued: snapshots.max_queued,
+        },
+    }
+}
+
 fn projections(config: &config::Projections) -> WorkerOptions {
     WorkerOptions {
         runner: RunnerOptions {
@@ -206,6 +226,7 @@ fn plugins(config: &config::Plugins, cache_dir: PathBuf) -> PluginOptions {
         stack_kib: config.stack_kib,
         describe_seconds: config.describe_seconds,
         resolve_ms: config.resolve_ms,
+        aggregate_ms: config.aggregate_ms,
         call_seconds: config.call_seconds,
         fuel_per_event: config.fuel_per_event,
         log_bytes_per_second: config.log_bytes_per_second,
@@ -255,6 +276,7 @@ mod tests {
         assert_eq!(format!("{:?}", options.event_store), format!("{:?}", EventStoreOptions::default()));
         assert_eq!(format!("{:?}", options.projections), format!("{:?}", WorkerOptions::default()));
         assert_eq!(options.conflicts, ResolutionOptions::default());
+        assert_eq!(options.aggregates, AggregateOptions::default());
         assert_eq!(options.http, HttpOptions::default());
         assert_eq!(options.watch, WatchOptions::default());
         assert_eq!(options.upcasting, UpcastLimits::default());

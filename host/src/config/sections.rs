@@ -16,6 +16,8 @@ pub struct Config {
     pub queries: Queries,
     pub events: Events,
     pub conflicts: Conflicts,
+    pub aggregates: Aggregates,
+    pub snapshots: Snapshots,
     pub projections: Projections,
     pub plugins: Plugins,
 }
@@ -110,6 +112,28 @@ pub struct Conflicts {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub struct Aggregates {
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub max_state_bytes: usize,
+    pub load_ms: u64,
+    pub max_at_once: usize,
+    pub command_attempts: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshots {
+    pub every_events: u64,
+    pub slower_ms: u64,
+    pub older_seconds: u64,
+    pub max_per_stream: usize,
+    pub max_mib: u64,
+    pub max_queued: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Projections {
     pub batch_events: usize,
     pub batch_bytes: usize,
@@ -138,6 +162,7 @@ pub struct Plugins {
     pub quick_compile_bytes: u64,
     pub describe_seconds: u64,
     pub resolve_ms: u64,
+    pub aggregate_ms: u64,
     pub call_seconds: u64,
     pub fuel_per_event: u64,
     pub max_upcast_events: usize,
@@ -236,6 +261,32 @@ impl Default for Conflicts {
     }
 }
 
+impl Default for Aggregates {
+    fn default() -> Self {
+        Self {
+            batch_events: 1000,
+            batch_bytes: 4 << 20,
+            max_state_bytes: 1 << 20,
+            load_ms: 30_000,
+            max_at_once: 16,
+            command_attempts: 64,
+        }
+    }
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            every_events: 100,
+            slower_ms: 50,
+            older_seconds: 24 * 60 * 60,
+            max_per_stream: 2,
+            max_mib: 256,
+            max_queued: 64,
+        }
+    }
+}
+
 impl Default for Projections {
     fn default() -> Self {
         Self {
@@ -268,6 +319,7 @@ impl Default for Plugins {
             quick_compile_bytes: 1_000_000,
             describe_seconds: 5,
             resolve_ms: 1000,
+            aggregate_ms: 1000,
             call_seconds: 10,
             fuel_per_event: 1_000_000_000,
             max_upcast_events: 100,

@@ -130,11 +130,22 @@ impl EventStore {
     /// # Errors
     /// When the file cannot be read.
     pub fn conflict(&self, id: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
+        self.find_conflict("id = ?", id)
+    }
+
+    /// The decision by which other events were appended in the place of one with this id. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn rewriting_of(&self, proposed: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
+        self.find_conflict("number = (SELECT number FROM rewritten_ids WHERE id = ?)", proposed)
+    }
+
+    fn find_conflict(&self, condition: &str, id: Uuid) -> Result<Option<ConflictDecision>, EventStoreError> {
         self.with_reader(|reader| {
-            let sql = format!("SELECT {COLUMNS} FROM conflicts WHERE id = ?");
             let found = reader
                 .connection
-                .prepare_cached(&sql)
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE {condition}"))
                 .and_then(|mut find| find.query_row([id.as_bytes()], decision).optional());
             found.map_err(|source| reader.decoder.sqlite(source))
         })

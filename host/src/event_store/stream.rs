@@ -3,14 +3,16 @@
 use std::ops::{ControlFlow, RangeInclusive};
 
 use rusqlite::OptionalExtension;
+use uuid::Uuid;
 
 use super::append::newest_version;
 use super::decode::{COLUMNS, Decoder};
 use super::packed_index::Map;
 use super::read::LogReader;
+use super::repeat::place_of;
 use super::sealed::newest_sealed_version;
 use super::{Direction, EventStoreError, ReadLimit, StreamPage};
-use crate::event::{EventBatch, StreamName, StreamVersion};
+use crate::event::{EventBatch, RecordedEvent, StreamName, StreamVersion};
 
 impl LogReader {
     /// The stream's row and its newest version; `None` when it has no event.
@@ -52,6 +54,21 @@ impl LogReader {
         let read = |reader: &mut Self| reader.read_versions(part, Direction::Forwards, limit, &mut batch);
         let newest = self.in_one_snapshot(read)?;
         Ok((batch, newest))
+    }
+
+    /// See [`super::EventStore::find_event`].
+    pub(super) fn find_event(&mut self, id: Uuid) -> Result<Option<RecordedEvent>, EventStoreError> {
+        let place = self.in_one_snapshot(|reader| {
+            let LogReader { connection, segments, decoder, .. } = reader;
+            // Others have sealed since the last look.
+            segments.grown();
+            place_of(connection, Some(segments), id).map_err(|error| decoder.unreadable(error))
+        })?;
+        let mut batch = EventBatch::default();
+        if let Some(place) = place {
+            self.read_positions(&[place.position], &mut batch)?;
+        }
+        Ok(batch.iter().next().map(|event| event.to_recorded()))
     }
 
     /// Answers the stream's newest version.
@@ -209,6 +226,22 @@ mod tests {
         assert_eq!(versions(&fixture, Some(2), Direction::Backwards, 9), [2, 1]);
         assert_eq!(versions(&fixture, Some(u64::MAX), Direction::Backwards, 1), [5]);
         assert_eq!(versions(&fixture, Some(0), Direction::Backwards, 9), [0; 0]);
+    }
+
+    #[test]
+    fn an_event_is_found_by_its_id_in_a_row_and_in_a_segment() {
+        let fixture = Fixture::in_segments_of(2);
+        let find = |n: u128| fixture.store.find_event(event(n).id).unwrap();
+        for n in 1..=9 {
+            fixture.append("order-1", n, "Placed");
+            let found = find(n).expect("it was appended");
+            assert_eq!((found.id, found.version), (event(n).id, StreamVersion(n as u64)));
+        }
+        assert!(find(10).is_none());
+        assert_eq!(fixture.seal(), 8);
+        let found: Vec<_> = (1..=9).map(|n| find(n).expect("it was appended").position.0).collect();
+        assert_eq!(found, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert!(find(10).is_none());
     }
 
     #[test]

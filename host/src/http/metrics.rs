@@ -16,6 +16,7 @@ use super::app::App;
 use super::openapi::Operation;
 use super::plugins;
 use super::problem::Problem;
+use crate::aggregate::AggregateStats;
 use crate::projection::ProjectionStatus;
 use crate::telemetry::metric;
 
@@ -138,6 +139,7 @@ fn render(app: &App) -> String {
     text.sample(metric::SEALED, "", stats.sealed_events);
     text.header(metric::LOG_WRITABLE, "gauge", "1 while the log takes events.");
     text.sample(metric::LOG_WRITABLE, "", u8::from(app.state.events.is_writable().is_ok()));
+    write_aggregates(&mut text, app.state.aggregates.stats());
     let statuses = app.state.projections.statuses();
     let mut projections = |name, help, value: &dyn Fn(&ProjectionStatus) -> f64| {
         text.header(name, "gauge", help);
@@ -179,6 +181,20 @@ fn render(app: &App) -> String {
     }
     app.requests.write(&mut text);
     text.0
+}
+
+fn write_aggregates(text: &mut Text, AggregateStats { folded, snapshots }: AggregateStats) {
+    for (name, kind, help, value) in [
+        (metric::FOLDED, "counter", "Events that aggregates folded.", folded),
+        (metric::SNAPSHOTS, "gauge", "Snapshots that are kept.", snapshots.kept),
+        (metric::SNAPSHOT_BYTES, "gauge", "Bytes of the states in them.", snapshots.bytes),
+        (metric::SNAPSHOTS_TAKEN, "counter", "Snapshots written since the daemon started.", snapshots.taken),
+        (metric::SNAPSHOTS_DROPPED, "counter", "Snapshots not written, because too many waited.", snapshots.dropped),
+        (metric::SNAPSHOTS_IGNORED, "counter", "Snapshots that were damaged or not of this log.", snapshots.ignored),
+    ] {
+        text.header(name, kind, help);
+        text.sample(name, "", value);
+    }
 }
 
 /// The text format of Prometheus. Writing to a string cannot fail.

@@ -12,10 +12,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::aggregate::AggregateError;
+use crate::code::CallFailure;
 use crate::event::{Invalid, Position};
 use crate::event_store::{AppendError, EventStoreError};
 use crate::projection::ProjectionError;
 use crate::read_model::QueryError;
+use crate::upcast::UpcastFailure;
 
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -200,6 +203,60 @@ impl From<EventStoreError> for Problem {
             }
             EventStoreError::Stopped { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "log_not_writable", &error)
                 .hint("see to the disk, then start Lantern again; reads go on"),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AggregateError> for Problem {
+    fn from(error: AggregateError) -> Self {
+        let error = match error {
+            AggregateError::Append(error) => return error.into(),
+            AggregateError::Log(error) => return error.into(),
+            error => error,
+        };
+        let of = |status, code| Self::new(status, code, &error);
+        match &error {
+            AggregateError::UnknownCategory { known, .. } => of(StatusCode::NOT_FOUND, "unknown_category")
+                .hint("put its plugin into the plugin folder; GET /plugins says what became of each file")
+                .fact("known", known.as_slice()),
+            AggregateError::BeyondStream { stream, newest, .. } => of(StatusCode::BAD_REQUEST, "version_beyond_stream")
+                .hint(format!("ask for a version from 1 to {newest}"))
+                .fact("stream", stream.as_str())
+                .fact("version", newest.0),
+            AggregateError::Plugin { stream, failure: CallFailure::Interrupted(_), .. } => {
+                of(StatusCode::SERVICE_UNAVAILABLE, "aggregate_timed_out")
+                    .hint("try again; if the machine is not busy, the plugin needs a fix")
+                    .fact("stream", stream.as_str())
+            }
+            AggregateError::Plugin { stream, .. } => of(StatusCode::INTERNAL_SERVER_ERROR, "aggregate_failed")
+                .hint("fix the plugin and copy it into the plugin folder, then try again; nothing was appended")
+                .fact("stream", stream.as_str()),
+            AggregateError::Upcast { stream, failure: UpcastFailure::Unreadable { position, .. } } => {
+                of(StatusCode::INTERNAL_SERVER_ERROR, "upcast_failed")
+                    .hint("fix the upcaster and copy it into the plugin folder, then try again; nothing was appended")
+                    .fact("stream", stream.as_str())
+                    .fact("position", position.0)
+            }
+            AggregateError::Upcast { stream, .. } => of(StatusCode::SERVICE_UNAVAILABLE, "upcast_unavailable")
+                .hint("try again; nothing was appended")
+                .fact("stream", stream.as_str()),
+            AggregateError::TooSlow { stream, .. } => of(StatusCode::SERVICE_UNAVAILABLE, "fold_timed_out")
+                .hint("try again: what was folded is kept as a snapshot, and the next request goes on from there")
+                .fact("stream", stream.as_str()),
+            AggregateError::Rejected { stream, version, .. } => {
+                of(StatusCode::UNPROCESSABLE_ENTITY, "command_rejected")
+                    .hint("nothing was appended; the same command is decided anew when it is sent again")
+                    .fact("stream", stream.as_str())
+                    .fact("version", version.0)
+            }
+            AggregateError::CommandIdReused { stream, id } => of(StatusCode::CONFLICT, "command_id_reused")
+                .hint("send the same command to get its first result; give another command an id of its own")
+                .fact("stream", stream.as_str())
+                .fact("id", id.to_string()),
+            AggregateError::Overtaken { stream, .. } => of(StatusCode::CONFLICT, "command_overtaken")
+                .hint("nothing was appended; send it again")
+                .fact("stream", stream.as_str()),
             _ => Self::internal(&error),
         }
     }

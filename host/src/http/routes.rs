@@ -14,8 +14,8 @@ use super::app::App;
 use super::openapi::{self, Operation};
 use super::parameters::{Pairs, check_known};
 use super::{
-    admission, cloud_events, conflicts, dead_letters, events, guard, health, import, memory, metrics, plugins, problem,
-    projections, read_models, streams, subscribe,
+    admission, aggregates, cloud_events, conflicts, dead_letters, events, guard, health, import, memory, metrics,
+    plugins, problem, projections, read_models, streams, subscribe,
 };
 use crate::access::Scope;
 
@@ -51,6 +51,10 @@ pub(super) fn routes() -> Vec<Route> {
         admin(M::POST, "/projections/{name}/dead-letters/retry", post(dead_letters::retry), dead_letters::RETRY),
         admin(M::DELETE, "/projections/{name}/dead-letters/{position}", delete(dead_letters::discard), dead_letters::DISCARD),
         read(M::GET, "/projections/{name}/tables/{table}", get(read_models::query), read_models::QUERY),
+        read(M::GET, "/aggregates", get(aggregates::list), aggregates::LIST),
+        read(M::GET, "/aggregates/{category}/{id}", get(aggregates::show), aggregates::SHOW),
+        append(M::POST, "/aggregates/{category}/{id}/commands", post(aggregates::handle), aggregates::HANDLE),
+        admin(M::DELETE, "/snapshots", delete(aggregates::delete_snapshots), aggregates::DELETE_SNAPSHOTS),
         read(M::GET, "/plugins", get(plugins::list), plugins::LIST),
         anyone(M::GET, "/healthz", get(health::alive), health::ALIVE),
         anyone(M::GET, "/readyz", get(health::ready), health::READY),

@@ -1,15 +1,19 @@
 //! A component of the world `aggregate` as an [`Aggregate`].
 
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 use super::bindings::aggregate as wit;
+use super::bindings::owned::lantern::plugin::events::NewEvent;
 use super::code::{Code, GuestWorld};
 use super::description::{check_categories, check_plugin_name};
 use super::error::Problem;
 use super::guest::{Guest, State};
-use super::guest_events::{into_guest, proposed_by_guest};
-use crate::aggregate::{Aggregate, AggregateCode, AggregateDescription, Command, Decision};
+use super::guest_events::{data_bytes, into_guest};
+use super::log::printable;
+use crate::aggregate::{Aggregate, AggregateCode, AggregateDescription, Command, DecidedEvent, Decision};
 use crate::code::{CallFailure, ComponentDigest, PluginCode, PluginName};
 use crate::event::EventBatch;
 
@@ -58,7 +62,8 @@ impl AggregateCode for Code<wit::Aggregate> {
     }
 
     fn instantiate(&self) -> Result<Box<dyn Aggregate>, CallFailure> {
-        Ok(Box::new(self.timed()?))
+        let time = Duration::from_millis(self.host.options.aggregate_ms);
+        Ok(Box::new(self.timed_for(time)?))
     }
 }
 
@@ -74,12 +79,23 @@ impl Aggregate for Guest<wit::Aggregate> {
             command_type: command.command_type.clone(),
             data: command.data.clone(),
             metadata: command.metadata.clone(),
+            time: command.time.0,
         };
         match self.call_alone(1, |guest, store| guest.call_handle(store, state, &command))? {
             wit::Decision::Append(events) => {
-                events.into_iter().map(proposed_by_guest).collect::<Result<_, _>>().map(Decision::Append)
+                events.into_iter().map(decided).collect::<Result<_, _>>().map(Decision::Append)
             }
-            wit::Decision::Reject(reason) => Ok(Decision::Reject(reason)),
+            wit::Decision::Reject(reason) => Ok(Decision::Reject(printable(&reason))),
         }
     }
+}
+
+fn decided(event: NewEvent) -> Result<DecidedEvent, CallFailure> {
+    Ok(DecidedEvent {
+        data: data_bytes(&event.content_type, event.data)?,
+        event_type: event.event_type,
+        schema_version: event.schema_version,
+        content_type: event.content_type,
+        metadata: event.metadata,
+    })
 }

@@ -13,7 +13,9 @@ use tempfile::TempDir;
 use tokio::sync::RwLock;
 use tower::ServiceExt;
 
+use super::orders::Orders;
 use crate::access::Access;
+use crate::aggregate::{AggregateCode, AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
 use crate::code::{ComponentDigest, Registry};
 use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
@@ -24,6 +26,7 @@ use crate::http::routes::router;
 use crate::http::{AppState, HttpOptions};
 use crate::projection::{ApplyFailure, Description, Pending, Projection, ProjectionCode, Projections, WorkerOptions};
 use crate::read_model::{Column, ColumnType, ReadModelDraft, Schema, Table, Value};
+use crate::upcast::UpcasterRegistry;
 
 pub(in crate::http) struct Api {
     pub state: AppState,
@@ -137,7 +140,16 @@ pub(in crate::http) fn state(folder: &Path, resolvers: &Registry<dyn ConflictRes
     let limits = ResolutionOptions { max_unseen_events: 20, ..ResolutionOptions::default() };
     let conflicts = ConflictResolution::new(events.clone(), resolvers.clone(), limits);
     let access = Access::open(&folder.join("tokens"), false).expect("there is no such file");
-    AppState { access, events, conflicts, projections, plugins: Plugins::default() }
+    let aggregate_code: Registry<dyn AggregateCode> = Registry::default();
+    aggregate_code.install("orders.wasm", Arc::new(Orders::default())).expect("installs");
+    let aggregates = Aggregates::open(
+        &folder.join("snapshots.db"),
+        (events.clone(), conflicts.clone()),
+        (aggregate_code, UpcasterRegistry::default()),
+        AggregateOptions::default(),
+    )
+    .expect("opens");
+    AppState { access, events, conflicts, aggregates, projections, plugins: Plugins::default() }
 }
 
 /// Counts the events of each stream; an event of type `Poison` it refuses.

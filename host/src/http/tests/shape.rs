@@ -16,11 +16,14 @@ pub(super) fn filled_in(path: &str) -> String {
         .replace("{name}", "counting")
         .replace("{table}", "streams")
         .replace("{position}", "1")
+        .replace("{category}", "order")
+        .replace("{id}", "1")
 }
 
 #[tokio::test]
 async fn every_route_is_in_the_document_and_the_document_has_no_other() {
     let api = Api::new();
+    api.append(&["order-1"]).await;
     let document = api.get("/openapi.json").await.json;
     assert_eq!(document["openapi"], "3.1.0");
     let mut described = BTreeSet::new();
@@ -105,6 +108,8 @@ async fn answers_have_exactly_the_fields_that_the_document_describes() {
         "/projections",
         "/projections/{name}",
         "/projections/{name}/dead-letters",
+        "/aggregates",
+        "/aggregates/{category}/{id}",
         "/plugins",
         "/healthz",
         "/readyz",
@@ -116,6 +121,8 @@ async fn answers_have_exactly_the_fields_that_the_document_describes() {
     }
     let appended = api.post("/streams/order-1/events", &[], r#"[{"event_type":"A","data":1}]"#).await;
     assert_fits(&document, &json!({"$ref": "#/components/schemas/Appended"}), &appended.json, "append");
+    let handled = api.post("/aggregates/order/1/commands", &[], r#"{"command_type":"Pay","data":{}}"#).await;
+    assert_fits(&document, &json!({"$ref": "#/components/schemas/Handled"}), &handled.json, "handle");
 }
 
 #[tokio::test]
