@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::code::{CallFailure, ComponentDigest, PluginName};
+use crate::code::{CallFailure, CodeIdentity};
 use crate::event::{StreamName, StreamVersion};
 use crate::event_store::{AppendError, EventStoreError};
 use crate::upcast::UpcastFailure;
@@ -21,10 +21,9 @@ pub enum AggregateError {
     #[error("stream {stream} is at version {newest}; version {asked} is not there yet")]
     BeyondStream { stream: StreamName, asked: StreamVersion, newest: StreamVersion },
     /// The plugin trapped, took too long, or answered an error or nonsense.
-    #[error("the aggregate {plugin} ({}) could not {doing} of stream {stream}: {failure}", .digest.short())]
+    #[error("the aggregate {} ({}) could not {doing} of stream {stream}: {failure}", .code.name, .code.digest.short())]
     Plugin {
-        plugin: PluginName,
-        digest: ComponentDigest,
+        code: Box<CodeIdentity>,
         stream: StreamName,
         /// For example `fold the versions 1 to 9`.
         doing: String,

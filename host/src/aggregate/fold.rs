@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::handle::Inner;
 use super::snapshot_file::Snapshot;
 use super::{Aggregate, AggregateCode, AggregateError, Command, Decision};
-use crate::code::CallFailure;
+use crate::code::{CallFailure, CodeIdentity};
 use crate::event::{EventBatch, EventRef, Position, StreamName, StreamVersion, Timestamp};
 use crate::event_store::{EventStoreError, ReadLimit};
 use crate::upcast::Upcasters;
@@ -115,8 +115,8 @@ impl<'a> Folding<'a> {
 
     /// A failure of the plugin.
     pub fn failed(&self, doing: String, failure: CallFailure) -> AggregateError {
-        let (plugin, digest) = (self.code.name().clone(), self.code.digest().clone());
-        AggregateError::Plugin { plugin, digest, stream: self.stream.clone(), doing, failure }
+        let code = CodeIdentity { name: self.code.name().clone(), digest: self.code.digest().clone() };
+        AggregateError::Plugin { code: Box::new(code), stream: self.stream.clone(), doing, failure }
     }
 
     fn fold_page(&mut self, folded: &mut Option<Folded>, page: EventBatch) -> Result<(), AggregateError> {

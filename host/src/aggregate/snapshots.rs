@@ -68,7 +68,7 @@ impl Snapshots {
 
     /// Has the snapshot written soon, if there is room among those that wait.
     pub fn keep(&self, snapshot: Snapshot) {
-        if !lock(&self.queue).as_ref().is_some_and(|queue| queue.try_send(snapshot).is_ok()) {
+        if lock(&self.queue).as_ref().is_none_or(|queue| queue.try_send(snapshot).is_err()) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

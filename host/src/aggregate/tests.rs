@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::command::recorded;
 use super::fold::Folding;
 use super::*;
 use crate::code::{ComponentDigest, Registry};
@@ -222,7 +223,7 @@ impl Aggregate for TallyInstance {
             // Another thread handles the same command at this very moment.
             "RefusedMeanwhile" => {
                 let stream = "tally-1".parse().unwrap();
-                let events = command::recorded(&stream, command, vec![decided("Added", "{}")])?;
+                let events = recorded(&stream, command, vec![decided("Added", "{}")])?;
                 append(&self.events, "tally-1", events);
                 Ok(Decision::Reject("it was handled".into()))
             }
