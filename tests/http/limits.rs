@@ -61,7 +61,7 @@ fn a_request_whose_body_does_not_come_is_answered_all_the_same() {
 
 #[test]
 fn the_connection_that_has_been_silent_longest_makes_room_for_another() {
-    let host = TestHost::with_settings("[http]\nmax_connections = 2\n");
+    let host = TestHost::with_settings("[http]\nmax_connections = 2\nidle_timeout_seconds = 3600\n");
     let mut held: Vec<_> = (0..3)
         .map(|_| {
             let mut socket = connect(&host);

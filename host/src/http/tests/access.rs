@@ -34,6 +34,7 @@ async fn every_route_lets_in_only_tokens_of_its_scope() {
             open.push(route.path);
             continue;
         };
+        assert_eq!(scope == Scope::Read, route.method == "GET", "{place}: to read is not to change");
         assert_eq!(missing.problem(), (401, "token_missing"), "{place}");
         assert_eq!(missing.header("www-authenticate"), "Bearer realm=\"lantern\"", "{place}");
         assert!(missing.json["hint"].is_string(), "{place}");
