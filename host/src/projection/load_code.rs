@@ -39,7 +39,7 @@ impl Projections {
         let (active, present) = {
             let all = self.shared.lock();
             let managed = all.projections.get(name)?;
-            if managed.active.worker.is_some() || managed.fits_active(&Upcasted::new(new, &all.upcasters)) {
+            if managed.active.worker.is_some() || managed.fits_active(&Upcasted::of(new, &all.upcasters)) {
                 return None;
             }
             (managed.entry.active.clone(), all.upcasters.clone())
@@ -51,7 +51,7 @@ impl Projections {
             let upcasters = present.others(upcasters).map_err(|circle| circle.to_string())?;
             let code =
                 if active.digest == *new.digest() { Arc::clone(new) } else { load_code.projection(&active.digest)? };
-            Ok(Upcasted::new(&code, &upcasters))
+            Ok(Upcasted::of(&code, &upcasters))
         };
         load()
             .inspect_err(|reason: &String| {

@@ -273,7 +273,7 @@ impl Managed {
                 && let Some(worker) = &slot.worker
             {
                 // One that does not listen goes on with what it has.
-                worker.tell(Command::Replace(Upcasted::new(code, &slot.upcasters)));
+                worker.tell(Command::Replace(Upcasted::of(code, &slot.upcasters)));
             }
         }
     }

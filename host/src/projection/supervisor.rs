@@ -103,7 +103,7 @@ impl Projections {
         let active_code = self.code_of_active(&name, &code);
         let mut all = self.shared.lock();
         let All { builds, upcasters, projections } = &mut *all;
-        let upcast = Upcasted::new(&code, upcasters);
+        let upcast = Upcasted::of(&code, upcasters);
         let Some(managed) = projections.get_mut(&name) else {
             let managed = Managed { code: Some(code), ..self.shared.first_build(file, upcast)? };
             builds.save(&managed.entry)?;
@@ -135,7 +135,7 @@ impl Projections {
         let mut replaying = Vec::new();
         for managed in projections.values_mut() {
             let Some(code) = &managed.code else { continue };
-            let (code, before) = (Upcasted::new(code, present), managed.entry.clone());
+            let (code, before) = (Upcasted::of(code, present), managed.entry.clone());
             let run = self.shared.run(managed, code);
             let entry = &managed.entry;
             if let Err(error) = run.and_then(|_| Ok(builds.save(entry)?)) {
@@ -273,7 +273,7 @@ impl Projections {
         let shared = &self.shared;
         let upcasters = shared.lock().upcasters.clone();
         self.with(name, |managed, builds| {
-            let code = Upcasted::new(&managed.running_code()?, &upcasters);
+            let code = Upcasted::of(&managed.running_code()?, &upcasters);
             managed.drop_candidate(&shared.folder);
             shared.run_candidate(managed, code)?;
             builds.save(&managed.entry)?;

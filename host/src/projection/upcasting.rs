@@ -10,7 +10,7 @@ use crate::upcast::{UpcastFailure, Upcasters};
 
 /// The projection as it is behind upcasters: those that touch its interests.
 pub fn behind(upcasters: &Upcasters, code: &Arc<dyn ProjectionCode>) -> Arc<dyn ProjectionCode> {
-    Upcasted::new(code, upcasters)
+    Upcasted::of(code, upcasters)
 }
 
 /// Code of a projection with those upcasters that matter to it.
@@ -21,7 +21,7 @@ pub(super) struct Upcasted {
 
 impl Upcasted {
     /// The code with those of the upcasters that touch its interests.
-    pub fn new(code: &Arc<dyn ProjectionCode>, upcasters: &Upcasters) -> Arc<dyn ProjectionCode> {
+    pub fn of(code: &Arc<dyn ProjectionCode>, upcasters: &Upcasters) -> Arc<dyn ProjectionCode> {
         let upcasters = upcasters.touching(&code.description().interests);
         Arc::new(Self { code: Arc::clone(code), upcasters })
     }

@@ -46,7 +46,7 @@ fn outcome(
 ) -> (BTreeMap<String, i64>, Vec<u64>) {
     let name = format!("{}.{batch_events}.db", code.digest.0);
     let options = RunnerOptions { batch_events, ..RunnerOptions::default() };
-    let code = Upcasted::new(&code.code(), upcasters);
+    let code = Upcasted::of(&code.code(), upcasters);
     let mut runner = Runner::open(&log.events, code, &log.path(&name), options).expect("opens");
     run(&mut runner);
     assert_eq!(runner.visible_to(), log.events.head());
@@ -120,7 +120,7 @@ fn when_one_of_the_events_of_a_position_fails_the_stored_event_is_parked_once_an
     let letters = file.dead_letters(Position(0), 9).expect("reads");
     assert!(letters.iter().all(|letter| letter.event_type == "Old"), "{letters:?}");
     assert_eq!(file.standing().expect("reads").1, (1, 1));
-    let fixed = Upcasted::new(&Counting::new("fixed", fine).code(), &upcasters);
+    let fixed = Upcasted::of(&Counting::new("fixed", fine).code(), &upcasters);
     let mut runner = Runner::open(&log.events, fixed, &log.path(&name), RunnerOptions::default()).expect("opens");
     assert_eq!(runner.streams_to_redrive().expect("reads"), ["order-0"]);
     assert!(runner.redrive("order-0").expect("applies"));
@@ -188,7 +188,7 @@ fn an_upcaster_works_once_for_all_who_read_the_same_events() {
     let mut runners = ["New", "Extra", "Extra"].map(|wanted| {
         let code = Counting::new(wanted, fine).wanting(&[wanted]);
         let path = log.path(&format!("{wanted}{}.db", Uuid::now_v7()));
-        let code = Upcasted::new(&code.code(), &upcasters);
+        let code = Upcasted::of(&code.code(), &upcasters);
         Runner::open(&log.events, code, &path, options.clone()).expect("opens")
     });
     while runners.iter().any(|runner| runner.visible_to() < log.events.head()) {
