@@ -1,10 +1,11 @@
 //! What the tests and the demo share: a real daemon in a folder of its own, a client for its API, the command line, the
-//! plugins, and ways to wait. It looks at Lantern from outside: nothing here uses the library `lantern`.
+//! plugins, and ways to wait. It looks at Lantern from outside: nothing in this library uses the library `lantern`.
 //!
 //! | Folder | Asks |
 //! |---|---|
 //! | `architecture/` | does the source keep the rules of `host/ARCHITECTURE.md`? |
 //! | `e2e/` | do the promises of the README hold, through HTTP and the command line? |
+//! | `interleavings/` | does every order of up to four commands at once, resolved by a plugin, equal a serial one? |
 //! | `chaos/` | does a daemon that is killed at any moment lose, double or mix anything? |
 //! | `hostile/` | is every hostile plugin stopped, with a reason, while the others go on? |
 //! | `fuzz/` | what breaks a promise about bytes of others? A package of its own, for `cargo fuzz` |
