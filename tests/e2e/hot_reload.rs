@@ -191,7 +191,7 @@ fn going_back_to_the_old_file_during_a_replay_gives_the_replay_up() {
 fn a_large_plugin_serves_with_quick_code_until_its_optimised_code_takes_that_place() {
     // Every plugin is large enough.
     let mut host = TestHost::with_settings("[plugins]\nquick_compile_bytes = 1\n");
-    let optimised = |host: &TestHost| host.log().matches("plugin optimised projection=accounts").count();
+    let optimised = |host: &TestHost| host.log().matches("plugin optimised name=accounts").count();
     import(&host, &history(2_000));
     host.drop_in(FILE, &plugin("accounts-first"));
     host.wait_until_live(ACCOUNTS);
