@@ -184,6 +184,6 @@ fn compile_millis(host: &TestHost, guest: &Guest) -> u128 {
     fs::write(&file, &guest.wasm).expect("a file can be written");
     let started = Instant::now();
     let report = host.cli().json(&["plugin", "check", &file.to_string_lossy()]);
-    assert_eq!(report["projection"], json!(guest.projection));
+    assert_eq!(report["name"], json!(guest.projection));
     started.elapsed().as_millis()
 }
