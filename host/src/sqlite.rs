@@ -62,8 +62,11 @@ pub fn open(path: &Path, application_id: i32, synchronous: Synchronous) -> Resul
     let connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
     format_of(&connection, application_id, usize::MAX)?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if !mode.eq_ignore_ascii_case("wal") {
+    // To its end: the disk may fail after the row that tells the mode.
+    let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let modes: Vec<String> = switch.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    drop(switch);
+    if !modes.iter().all(|mode| mode.eq_ignore_ascii_case("wal")) {
         let reason = "its file system cannot hold a write-ahead log; use a local disk".to_owned();
         return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason)).into());
     }

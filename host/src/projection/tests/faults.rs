@@ -22,6 +22,11 @@ fn folded(events: u64) -> BTreeMap<String, i64> {
 
 /// Works as the thread of a build does, until the end of the log or so many failures.
 fn work(log: &Log, path: &Path, most_failures: usize) -> Vec<Disposition> {
+    work_and(log, path, most_failures, || {})
+}
+
+/// As [`work`], and calls `at_end` at the end of the log, before the read model is closed.
+fn work_and(log: &Log, path: &Path, most_failures: usize, at_end: impl FnOnce()) -> Vec<Disposition> {
     let options = RunnerOptions { batch_events: 2, flush_rows: 1, ..RunnerOptions::default() };
     let mut failures = Vec::new();
     while failures.len() < most_failures {
@@ -30,7 +35,10 @@ fn work(log: &Log, path: &Path, most_failures: usize) -> Vec<Disposition> {
             Err(failure) => failure.disposition(),
             Ok(mut runner) => loop {
                 match runner.step() {
-                    Ok(Step::CaughtUp) => return failures,
+                    Ok(Step::CaughtUp) => {
+                        at_end();
+                        return failures;
+                    }
                     Ok(_) => {}
                     Err(halt) => break halt.disposition,
                 }
@@ -73,12 +81,14 @@ fn at_every_call(fault: Fault, run: impl Fn(&Log, &FaultyDisk, &Path)) -> u64 {
 #[test]
 fn a_failed_call_leaves_rows_and_checkpoint_together_and_a_failed_sync_has_the_read_model_filled_again() {
     let calls = at_every_call(Fault::Error, |log, disk, path| {
-        let failures = work(log, path, 1);
-        disk.mend();
-        assert_whole(path);
+        let mut overlooked = None;
+        let failures = work_and(log, path, 1, || overlooked = disk.failed());
+        assert_ne!(overlooked, Some(Call::Sync), "a failed sync was overlooked");
         if disk.failed() == Some(Call::Sync) {
             assert!(matches!(failures[..], [] | [Disposition::Rebuild]), "{failures:?}");
         }
+        disk.mend();
+        assert_whole(path);
     });
     println!("{calls} calls failed");
     assert!(calls > 100, "{calls} calls are too few to mean anything");
