@@ -74,9 +74,7 @@ fn a_file_that_is_replaced_while_it_is_compiled_ends_as_the_last_one() {
     host.wait_until_live("edition-11");
     let of_both = |state: &str| {
         let has = |file| {
-            host.api()
-                .plugin(file)
-                .is_some_and(|plugin| plugin["state"] == state && plugin["name"] == "edition-11")
+            host.api().plugin(file).is_some_and(|plugin| plugin["state"] == state && plugin["name"] == "edition-11")
         };
         has("renamed.wasm") || has("written.wasm")
     };
