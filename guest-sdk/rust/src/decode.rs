@@ -1,22 +1,23 @@
 //! From the bytes of an event to the author's type. For a serde enum the variant's name is the event
 //! type and the variant's content is the data.
 
+mod content;
 mod events;
 mod failure;
 mod field;
 mod number;
+mod quick;
 mod scan;
 mod text;
 
-use std::cell::RefCell;
 use std::fmt::Display;
 
-use serde::de::value::BorrowedBytesDeserializer;
-use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, VariantAccess, Visitor};
-use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
-use serde_json::Error as JsonError;
+use serde::Deserialize;
 
 use crate::Error;
+use crate::same::same;
+use content::{Content, Quick, Thorough, VariantProbe};
+use quick::GiveUp;
 
 pub use events::{event_name, required, scan_object, unknown_event};
 pub use field::Field;
@@ -33,8 +34,10 @@ pub struct Payload<'a> {
 
 impl Payload<'_> {
     /// Whether `bytes` is JSON text: by its content type, `application/json` or one that ends in `+json`.
+    #[inline]
     pub fn is_json(&self) -> bool {
-        is_json(self.content_type)
+        // Almost always it is exactly this.
+        same(self.content_type.as_bytes(), b"application/json") || is_json(self.content_type)
     }
 }
 
@@ -69,15 +72,10 @@ impl<'a, T: Deserialize<'a>> EventData<'a> for T {
 
     fn decode(payload: Payload<'a>) -> Result<Self, Error> {
         let is_enum = Self::event_types().is_some();
-        let decode = |content: Content<'a, '_>| match is_enum {
-            true => T::deserialize(EventDeserializer { event_type: payload.event_type, content }),
-            false => content.decode(std::marker::PhantomData),
-        };
-        decode(Content { payload, path: None }).map_err(|error| {
-            // Once more, slower, to learn which field it is.
-            let path = RefCell::new(String::new());
-            drop(decode(Content { payload, path: Some(&path) }));
-            describe_failure(payload.event_type, &path.into_inner(), &error)
+        Content { payload, reader: Quick }.decode(is_enum).or_else(|GiveUp| {
+            let mut path = String::new();
+            let read = Content { payload, reader: Thorough(&mut path) }.decode(is_enum);
+            read.map_err(|error| describe_failure(payload.event_type, &path, &error))
         })
     }
 }
@@ -105,159 +103,6 @@ fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().as_bytes();
     essence.eq_ignore_ascii_case(b"application/json")
         || essence.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b"+json"))
-}
-
-/// Learns the variants of an enum without data. Costs nothing, so it may run for each event.
-struct VariantProbe<'p>(&'p mut Option<&'static [&'static str]>);
-
-impl<'de> Deserializer<'de> for VariantProbe<'_> {
-    type Error = OnlyLooking;
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, OnlyLooking> {
-        *self.0 = Some(variants);
-        Err(OnlyLooking)
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, OnlyLooking> {
-        Err(OnlyLooking)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-#[derive(Debug)]
-struct OnlyLooking;
-
-impl Display for OnlyLooking {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("only looking")
-    }
-}
-
-impl std::error::Error for OnlyLooking {}
-
-impl serde::de::Error for OnlyLooking {
-    fn custom<T: Display>(_: T) -> Self {
-        Self
-    }
-}
-
-/// An event as an enum whose variant is the event type.
-struct EventDeserializer<'de, 'p> {
-    event_type: &'de str,
-    content: Content<'de, 'p>,
-}
-
-impl<'de> Deserializer<'de> for EventDeserializer<'de, '_> {
-    type Error = JsonError;
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, JsonError> {
-        visitor.visit_enum(self)
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
-        visitor.visit_enum(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl<'de, 'p> EnumAccess<'de> for EventDeserializer<'de, 'p> {
-    type Error = JsonError;
-    type Variant = Content<'de, 'p>;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Content<'de, 'p>), JsonError> {
-        let variant = seed.deserialize(IntoDeserializer::<JsonError>::into_deserializer(self.event_type))?;
-        Ok((variant, self.content))
-    }
-}
-
-/// The data of an event. With a `path`, a failure leaves there which field it met.
-struct Content<'de, 'p> {
-    payload: Payload<'de>,
-    path: Option<&'p RefCell<String>>,
-}
-
-impl<'de> Content<'de, '_> {
-    fn decode<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, JsonError> {
-        if !is_json(self.payload.content_type) {
-            return seed.deserialize(BorrowedBytesDeserializer::new(self.payload.bytes));
-        }
-        let mut json = serde_json::Deserializer::from_slice(self.payload.bytes);
-        let value = match self.path {
-            None => seed.deserialize(&mut json)?,
-            Some(path) => {
-                let mut track = serde_path_to_error::Track::new();
-                let decoded = seed.deserialize(serde_path_to_error::Deserializer::new(&mut json, &mut track));
-                if decoded.is_err() {
-                    *path.borrow_mut() = track.path().to_string();
-                }
-                decoded?
-            }
-        };
-        json.end()?;
-        Ok(value)
-    }
-}
-
-impl<'de> VariantAccess<'de> for Content<'de, '_> {
-    type Error = JsonError;
-
-    fn unit_variant(self) -> Result<(), JsonError> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, JsonError> {
-        self.decode(seed)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, JsonError> {
-        self.decode(TupleSeed(len, visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, JsonError> {
-        self.decode(StructSeed(fields, visitor))
-    }
-}
-
-struct TupleSeed<V>(usize, V);
-
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for TupleSeed<V> {
-    type Value = V::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        deserializer.deserialize_tuple(self.0, self.1)
-    }
-}
-
-struct StructSeed<V>(&'static [&'static str], V);
-
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for StructSeed<V> {
-    type Value = V::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        deserializer.deserialize_struct("", self.0, self.1)
-    }
 }
 
 #[cfg(test)]

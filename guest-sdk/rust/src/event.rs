@@ -67,10 +67,16 @@ impl fmt::Debug for EventId {
 
 /// The events of a batch, not decoded yet, each with the place of its kind in the kind table.
 pub fn undecoded(batch: &EventBatch) -> impl Iterator<Item = (usize, Recorded<'_, Payload<'_>>)> {
+    let (ids, ends) = (batch.ids.as_chunks::<16>().0, batch.ends.as_chunks::<3>().0);
+    let count = batch.positions.len();
+    let of_others = [ids.len(), ends.len(), batch.kinds.len(), batch.versions.len(), batch.times.len()];
+    assert!(of_others == [count; 5] && batch.schema_versions.len() == count, "the columns have different lengths");
+    let numbers = batch.positions.iter().zip(&batch.versions).zip(&batch.schema_versions).zip(&batch.times);
+    let columns = ends.iter().zip(ids).zip(&batch.kinds).zip(numbers);
     let mut start = 0;
-    (0..batch.positions.len()).map(move |index| {
-        let [stream_end, data_end, metadata_end] = [0, 1, 2].map(|part| batch.ends[3 * index + part] as usize);
-        let kind_place = batch.kinds[index] as usize;
+    columns.map(move |(((ends, id), kind), (((position, version), schema_version), time))| {
+        let [stream_end, data_end, metadata_end] = ends.map(|end| end as usize);
+        let kind_place = *kind as usize;
         let kind = &batch.kind_table[kind_place];
         let stream = text(&batch.text[start..stream_end]);
         let recorded = Recorded {
@@ -79,15 +85,15 @@ pub fn undecoded(batch: &EventBatch) -> impl Iterator<Item = (usize, Recorded<'_
                 content_type: &kind.content_type,
                 bytes: &batch.text[stream_end..data_end],
             },
-            id: EventId(std::array::from_fn(|byte| batch.ids[16 * index + byte])),
+            id: EventId(*id),
             stream,
             category: &kind.category,
             aggregate_id: stream.get(kind.category.len() + 1..).unwrap_or_default(),
             event_type: &kind.event_type,
-            version: batch.versions[index],
-            position: batch.positions[index],
-            schema_version: batch.schema_versions[index],
-            time_micros: batch.times[index],
+            version: *version,
+            position: *position,
+            schema_version: *schema_version,
+            time_micros: *time,
             metadata: text(&batch.text[data_end..metadata_end]),
         };
         start = metadata_end;

@@ -29,6 +29,8 @@ pub trait CommittedRows {
 
     /// Rows whose indexed columns start with `values`, ordered by primary key.
     fn find(&self, table: &str, index: &str, values: &[Value], limit: u32) -> Vec<Vec<Value>>;
+
+    fn is_empty(&self, table: &str) -> bool;
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(120);
 /// Answers larger than this are refused.
 const MAX_ANSWER_BYTES: u64 = 1 << 30;
+/// A body larger than this waits until the daemon wants it: a refusal would get lost while it is being sent.
+const ASKS_FIRST_BYTES: usize = 16 << 10;
 
 /// What the daemon, or the way to it, answered instead of a result.
 #[derive(Debug)]
@@ -169,6 +171,9 @@ impl Client {
         let mut request = self.with_token(self.agent.post(self.url(target)));
         for (name, value) in content.headers {
             request = request.header(*name, value);
+        }
+        if content.body.len() > ASKS_FIRST_BYTES {
+            request = request.header("expect", "100-continue");
         }
         self.answered(request.content_type(content.media_type).send(content.body))
     }

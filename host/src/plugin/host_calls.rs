@@ -52,6 +52,11 @@ impl read_model::Host for State {
         let rows = self.draft.find(&table, &index, &values, limit as usize).map_err(trap)?;
         rows.into_iter().map(|row| self.given(row)).collect()
     }
+
+    fn is_empty(&mut self, table: String) -> wasmtime::Result<bool> {
+        self.work.charge(1, 0)?;
+        self.draft.is_empty(&table).map_err(trap)
+    }
 }
 
 impl read_model_writes::Host for State {

@@ -206,6 +206,20 @@ impl ReadModelDraft {
         Ok(found.into_values().take(limit).collect())
     }
 
+    /// Whether the table has no rows. A row that is being deleted counts as one.
+    ///
+    /// # Errors
+    /// When the table is not declared or the file cannot be read.
+    pub fn is_empty(&self, table: &str) -> Result<bool, ReadModelError> {
+        let (place, table) = self.table(table)?;
+        let mut uncommitted = [Some(&self.changes), self.committing.as_deref()].into_iter().flatten();
+        if uncommitted.any(|changes| changes.keys(place) > 0) {
+            return Ok(false);
+        }
+        let sql = format!("SELECT * FROM \"{}\" LIMIT 1", table.name);
+        Ok(self.select(&mut self.changes.max_bytes(), &sql, &[], table)?.is_empty())
+    }
+
     /// Inserts the row, or replaces the one with the same primary key.
     ///
     /// # Errors

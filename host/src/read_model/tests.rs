@@ -86,6 +86,20 @@ fn a_draft_reads_its_own_writes_over_the_committed_rows() {
 }
 
 #[test]
+fn a_table_is_empty_until_something_is_written_to_it() {
+    let mut fixture = fixture();
+    assert!(fixture.draft.is_empty("orders").expect("reads") && fixture.draft.is_empty("pairs").expect("reads"));
+    fixture.draft.put("orders", order("1", "ann", 1.0)).expect("fits");
+    assert!(!fixture.draft.is_empty("orders").expect("reads"), "the draft has a row");
+    fixture.commit(1);
+    assert!(!fixture.draft.is_empty("orders").expect("reads"), "the file has a row");
+    fixture.draft.delete("orders", vec![text("1")]).expect("fits");
+    fixture.commit(2);
+    assert!(fixture.draft.is_empty("orders").expect("reads") && fixture.draft.is_empty("pairs").expect("reads"));
+    assert!(fixture.draft.is_empty("nothing").is_err());
+}
+
+#[test]
 fn find_merges_the_draft_with_the_committed_rows_in_key_order() {
     let mut f = fixture();
     for id in ["1", "3", "5", "7"] {

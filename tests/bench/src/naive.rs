@@ -115,6 +115,10 @@ impl read_model::Host for Tables {
     fn find(&mut self, _: String, _: String, _: Vec<Value>, _: u32) -> wasmtime::Result<Vec<Vec<Value>>> {
         Err(unused())
     }
+
+    fn is_empty(&mut self, _: String) -> wasmtime::Result<bool> {
+        Err(unused())
+    }
 }
 
 impl read_model_writes::Host for Tables {

@@ -1,4 +1,5 @@
-//! The decoder of `events!` against serde_json: the same verdict and the same values.
+//! The decoder of `events!`, and the quick reader for types of serde, against serde_json: the same verdict and the same
+//! values.
 
 mod documents;
 
@@ -8,6 +9,8 @@ use std::ops::AddAssign;
 use documents::{Kind, Random, damage, object};
 use serde::Deserialize;
 
+use super::content::{Content, Quick, Thorough};
+use super::quick;
 use crate::{EventData, Payload, events};
 
 /// The same enum twice: `Ours` by `events!`, `Theirs` by serde.
@@ -113,8 +116,24 @@ impl<T: Into<Self>> From<Option<T>> for Leaf {
 /// # Panics
 /// When the two decoders differ.
 pub fn json(document: &[u8]) {
-    for (event_type, _) in VARIANTS {
-        compare(event_type, document).unwrap_or_else(|difference| panic!("{difference}"));
+    let of_types = VARIANTS.iter().try_for_each(|(event_type, _)| compare(event_type, document).map(drop));
+    of_types.and_then(|()| compare_values(document)).unwrap_or_else(|difference| panic!("{difference}"));
+}
+
+/// Any value, read quickly and by serde_json.
+///
+/// # Errors
+/// Says how the verdicts or the values differ.
+fn compare_values(document: &[u8]) -> Result<(), String> {
+    let theirs = serde_json::from_slice::<serde_json::Value>(document).map_err(|error| error.to_string());
+    let quick = quick::read(document, std::marker::PhantomData::<serde_json::Value>);
+    match (&quick, &theirs) {
+        (Ok(a), Ok(b)) if a == b => Ok(()),
+        (Err(quick::GiveUp), Err(_)) => Ok(()),
+        (quick, theirs) => {
+            let document = String::from_utf8_lossy(document);
+            Err(format!("{}\nquick: {quick:?}\ntheirs: {theirs:?}", document.escape_debug()))
+        }
     }
 }
 
@@ -137,11 +156,18 @@ impl AddAssign for Tally {
 fn compare(event_type: &str, document: &[u8]) -> Result<Tally, String> {
     let payload = Payload { event_type, content_type: "application/json", bytes: document };
     let ours = Ours::decode(payload).map(Ours::leaves).map_err(|error| error.to_string());
-    let theirs = Theirs::decode(payload).map(Theirs::leaves).map_err(|error| error.to_string());
+    let serde_json = Content { payload, reader: Thorough(&mut String::new()) }.decode(true);
+    let theirs = serde_json.map(Theirs::leaves).map_err(|error| error.to_string());
+    let quick = Content { payload, reader: Quick }.decode(true).map(Theirs::leaves);
     // Two things that serde_json takes are refused: lists, whose values it gives to the fields in their
     // order, and bytes that are not UTF-8 in a place that it skips.
     let is_list = document.trim_ascii_start().first() == Some(&b'[');
-    let refused_on_purpose = is_list || std::str::from_utf8(document).is_err();
+    let is_text = std::str::from_utf8(document).is_ok();
+    let refused_on_purpose = is_list || !is_text;
+    if quick.as_ref().is_ok_and(|quick| theirs.as_ref() != Ok(quick)) || (quick.is_err() && theirs.is_ok() && is_text) {
+        let document = String::from_utf8_lossy(document);
+        return Err(format!("{event_type} of {}\nquick: {quick:?}\ntheirs: {theirs:?}", document.escape_debug()));
+    }
     match (&ours, &theirs) {
         (Err(_), _) if refused_on_purpose => Ok(Tally { accepted: 0, refused: 1 }),
         (Ok(a), Ok(b)) if a == b && !refused_on_purpose => Ok(Tally { accepted: 1, refused: 0 }),
@@ -164,8 +190,10 @@ pub fn compare_random_documents(seed: u64, count: usize) -> Result<[Tally; 2], S
         let (event_type, fields) = random.pick(VARIANTS);
         let mut document = object(&mut random, fields);
         whole += compare(event_type, &document)?;
+        compare_values(&document)?;
         damage(&mut random, &mut document);
         damaged += compare(event_type, &document)?;
+        compare_values(&document)?;
     }
     Ok([whole, damaged])
 }

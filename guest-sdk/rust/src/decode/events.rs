@@ -1,11 +1,10 @@
 //! `events!`: an enum of events and its decoder, from one declaration.
 
+use super::Payload;
 use super::failure::Scanned;
 use super::field::Field;
 use super::scan::Scanner;
-use super::{Payload, is_json};
 use crate::Error;
-use crate::same::same;
 
 /// Declares the events of a projection together with a decoder that is faster than serde's: it
 /// reads the data once and keeps only the declared fields.
@@ -116,8 +115,7 @@ pub fn scan_object<'a>(
     expected: &str,
     on_field: impl FnMut(&str, &mut Scanner<'a>) -> Scanned<()>,
 ) -> Result<(), Error> {
-    // Almost always it is exactly this.
-    if !same(payload.content_type.as_bytes(), b"application/json") && !is_json(payload.content_type) {
+    if !payload.is_json() {
         let event_type = payload.event_type;
         return Err(Error::new(format_args!("{event_type}: invalid type: byte array, expected {expected}")));
     }

@@ -64,7 +64,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn end(&mut self) -> Scanned<()> {
+    pub(super) fn end(&mut self) -> Scanned<()> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(Failure::new(self.at + 1, "trailing characters")),
@@ -89,7 +89,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn key(&mut self) -> Scanned<Cow<'a, str>> {
+    pub(super) fn key(&mut self) -> Scanned<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(self.aside(|aside| aside.no_key()));
         }

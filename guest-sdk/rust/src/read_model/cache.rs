@@ -48,8 +48,13 @@ pub struct RowCache<R> {
     queue: VecDeque<u32>,
     pending_bytes: u64,
     indexes: Vec<ChangedIndex>,
+    /// When the cache has seen every row of the table: the hashes of those that it dropped.
+    dropped: Option<HashTable<u64>>,
     failure: Option<Error>,
 }
+
+/// The most hashes of dropped rows that are kept: 5 to 10 MiB. With more, the host is asked for every row.
+const MAX_DROPPED: usize = 1 << 19;
 
 /// Fixed, so that a replay does the same thing every time.
 pub fn hash_key<R: Row>(key: R::Key<'_>) -> u64 {
@@ -69,6 +74,7 @@ impl<R: Row> RowCache<R> {
             queue: VecDeque::new(),
             pending_bytes: 0,
             indexes: Vec::new(),
+            dropped: None,
             failure: None,
         }
     }
@@ -82,6 +88,16 @@ impl<R: Row> RowCache<R> {
         let slot = *self.by_key.find(hash, has_key)?;
         self.slots[slot as usize].used = true;
         Some(slot)
+    }
+
+    /// The host has no rows: all that there will be come from here.
+    pub fn know_all(&mut self) {
+        self.dropped = Some(HashTable::new());
+    }
+
+    /// Whether the host cannot have a row that is not in the cache, by the hash of its key.
+    pub fn is_nowhere(&self, hash: u64) -> bool {
+        self.dropped.as_ref().is_some_and(|dropped| dropped.find(hash, |known| *known == hash).is_none())
     }
 
     /// Adds a row that is not in the cache, as the host has it.
@@ -277,11 +293,23 @@ impl<R: Row> RowCache<R> {
     fn remove(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
         place.row = None;
-        place.absent = false;
+        let was_absent = std::mem::take(&mut place.absent);
         self.bytes -= place.bytes;
         self.free.push(slot);
         if let Ok(entry) = self.by_key.find_entry(self.slots[slot as usize].hash, |found| *found == slot) {
             entry.remove();
+        }
+        if !was_absent {
+            self.note_dropped(self.slots[slot as usize].hash);
+        }
+    }
+
+    fn note_dropped(&mut self, hash: u64) {
+        let Some(dropped) = &mut self.dropped else { return };
+        if dropped.len() >= MAX_DROPPED {
+            self.dropped = None;
+        } else if dropped.find(hash, |known| *known == hash).is_none() {
+            dropped.insert_unique(hash, hash, |known| *known);
         }
     }
 }

@@ -18,4 +18,8 @@ impl CommittedRows for HostRows {
     fn find(&self, table: &str, index: &str, values: &[Value], limit: u32) -> Vec<Vec<Value>> {
         read_model::find(table, index, values, limit)
     }
+
+    fn is_empty(&self, table: &str) -> bool {
+        read_model::is_empty(table)
+    }
 }

@@ -17,11 +17,13 @@ pub struct Table<R: Row> {
     place: u16,
     committed: Rc<dyn CommittedRows>,
     cache: RowCache<R>,
+    /// Whether the host was asked if it has rows at all.
+    is_known: bool,
 }
 
 impl<R: Row> Table<R> {
     pub(crate) fn new(place: u16, committed: Rc<dyn CommittedRows>, capacity: usize) -> Self {
-        Self { place, committed, cache: RowCache::new(capacity) }
+        Self { place, committed, cache: RowCache::new(capacity), is_known: false }
     }
 
     /// The row with this key.
@@ -73,11 +75,15 @@ impl<R: Row> Table<R> {
     /// Fetches rows that the same event will need, in one call to the host instead of one for each.
     /// Changes nothing but speed; of more than 10,000 keys it fetches the first.
     pub fn prefetch<'k>(&mut self, keys: impl IntoIterator<Item = R::Key<'k>>) {
-        let mut wanted: Vec<R::Key<'k>> = keys
-            .into_iter()
-            .filter(|key| self.cache.find(hash_key::<R>(*key), *key).is_none())
-            .take(MAX_ROWS_PER_READ)
-            .collect();
+        self.know();
+        let mut is_elsewhere = |key: &R::Key<'k>| {
+            let hash = hash_key::<R>(*key);
+            self.cache.find(hash, *key).is_none() && !self.cache.is_nowhere(hash)
+        };
+        let mut wanted: Vec<_> = keys.into_iter().filter(|key| is_elsewhere(key)).take(MAX_ROWS_PER_READ).collect();
+        if wanted.is_empty() {
+            return;
+        }
         wanted.sort_unstable();
         wanted.dedup();
         let values = wanted.iter().map(|key| R::key_values(*key)).collect();
@@ -143,11 +149,24 @@ impl<R: Row> Table<R> {
 
     /// The slot of the row, or of its absence; on a miss the host answers.
     fn slot(&mut self, key: R::Key<'_>) -> u32 {
-        if let Some(slot) = self.cache.find(hash_key::<R>(key), key) {
+        let hash = hash_key::<R>(key);
+        if let Some(slot) = self.cache.find(hash, key) {
             return slot;
+        }
+        self.know();
+        if self.cache.is_nowhere(hash) {
+            return self.cache.insert_absent(hash, R::with_key(key));
         }
         let row = self.committed.get(R::TABLE.name, R::key_values(key));
         self.remember(key, row)
+    }
+
+    /// Before the first row is asked for: a table that is being filled has none that did not come from here.
+    fn know(&mut self) {
+        if !self.is_known && self.committed.is_empty(R::TABLE.name) {
+            self.cache.know_all();
+        }
+        self.is_known = true;
     }
 
     /// Keeps what the host answered for a key that is not in the cache.

@@ -38,6 +38,10 @@ impl CommittedRows for Committed {
     fn find(&self, table: &str, index: &str, values: &[Value], limit: u32) -> Vec<Vec<Value>> {
         self.rows.find(table, index, values, limit)
     }
+
+    fn is_empty(&self, table: &str) -> bool {
+        self.rows.is_empty(table)
+    }
 }
 
 struct Fixture {
@@ -48,10 +52,14 @@ struct Fixture {
 impl Fixture {
     /// With room for so many rows with names of three letters.
     fn new(rows_with_room: usize) -> Self {
+        let rows = MemoryRows::new(<Table<Item> as Tables>::declarations());
+        Self::over(Rc::new(Committed { rows, reads: Cell::new(0) }), rows_with_room)
+    }
+
+    /// Another instance after the one before has ended.
+    fn over(committed: Rc<Committed>, rows_with_room: usize) -> Self {
         let row = item(0, "000", "", None);
         let capacity = rows_with_room * super::cache::bytes_of(&row, row.encoded_len());
-        let rows = MemoryRows::new(<Table<Item> as Tables>::declarations());
-        let committed = Rc::new(Committed { rows, reads: Cell::new(0) });
         let items = Table::new(0, committed.clone() as Rc<dyn CommittedRows>, capacity);
         Self { committed, items }
     }
@@ -137,8 +145,12 @@ fn a_table_is_a_map_at_every_capacity() {
         for seed in 0..40 {
             let (mut fixture, mut model) = (Fixture::new(capacity), Model::new());
             let mut random = Random(seed);
-            for _ in 0..400 {
+            for step in 0..400 {
                 one_step(&mut fixture, &mut model, &mut random);
+                if step % 150 == 149 {
+                    fixture.flush();
+                    fixture = Fixture::over(fixture.committed, capacity);
+                }
             }
             fixture.flush();
             let rows: Vec<Item> =
@@ -168,6 +180,25 @@ fn unchanged_rows_stay_within_the_capacity_and_the_used_ones_stay_longest() {
     }
     let reads = fixture.committed.reads.get() - before;
     assert!(reads >= 90, "only {reads} of 100 rows were read again: the capacity of 10 does not hold");
+}
+
+#[test]
+fn while_a_table_is_filled_only_rows_that_were_dropped_are_asked_for() {
+    let mut fixture = Fixture::new(10);
+    for name in 0..100 {
+        fixture.items.get_or_default((0, &format!("{name:03}"))).colour = "red".into();
+        fixture.items.prefetch([(1, "new")]);
+        fixture.flush();
+    }
+    assert_eq!(fixture.committed.reads.get(), 0);
+    for name in 0..100 {
+        assert_eq!(fixture.items.get((0, &format!("{name:03}"))).expect("was made").colour, "red");
+    }
+    assert!((90..=100).contains(&fixture.committed.reads.get()));
+    let mut again = Fixture::over(fixture.committed, 10);
+    let before = again.committed.reads.get();
+    assert!(again.items.get((0, "000")).is_some() && again.items.get((1, "001")).is_none());
+    assert_eq!(again.committed.reads.get(), before + 2, "what another instance wrote is not known");
 }
 
 #[test]

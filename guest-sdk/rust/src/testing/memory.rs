@@ -105,6 +105,10 @@ impl CommittedRows for MemoryRows {
             |row: &&Vec<Value>| columns.iter().zip(values).all(|(name, value)| cell(table, row, name) == value);
         self.rows.borrow()[place].values().filter(matches).take(limit as usize).cloned().collect()
     }
+
+    fn is_empty(&self, table: &str) -> bool {
+        self.rows.borrow()[self.place(table)].is_empty()
+    }
 }
 
 fn cell<'r>(table: &TableDeclaration, row: &'r [Value], name: &str) -> &'r Value {

@@ -1,5 +1,7 @@
 //! Tens of thousands of documents by chance, and the ones that are known to be hard by name.
 
+use serde::Serialize;
+
 use super::documents::number;
 use super::*;
 
@@ -165,6 +167,98 @@ fn hard_strings_and_numbers_have_the_same_verdict() {
         same("Optional", &format!(r#"{{{value}:1}}"#));
         same("Optional", &format!("{{}}{value}"));
         same("Optional", value);
+        for document in [(*value).to_owned(), format!("[{value},{value}]"), format!("{{{value}:[{value}]}}")] {
+            compare_values(document.as_bytes()).unwrap_or_else(|difference| panic!("{difference}"));
+        }
+    }
+}
+
+/// What serde's types can ask for besides fields of one value.
+#[derive(Serialize, Deserialize)]
+struct Rich<'a> {
+    #[serde(borrow)]
+    lines: Vec<Line<'a>>,
+    by_number: std::collections::BTreeMap<i16, [f32; 2]>,
+    by_name: std::collections::BTreeMap<String, Option<Box<Rich<'a>>>>,
+    kind: Kinds,
+    initial: char,
+    huge: u128,
+    nothing: (),
+    unit: Unit,
+    wrapped: Wrapped,
+    pair: (bool, u8),
+    raw: &'a serde_json::value::RawValue,
+    #[serde(flatten)]
+    rest: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    sku: &'a str,
+    #[serde(default)]
+    count: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Kinds {
+    Plain,
+    With(u8),
+    Named { a: i64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Unit;
+
+#[derive(Serialize, Deserialize)]
+struct Wrapped(i64);
+
+fn written(rich: &Rich<'_>) -> String {
+    serde_json::to_string(rich).expect("can be written")
+}
+
+#[test]
+fn rich_types_are_read_as_serde_json_reads_them() {
+    let inner = r#"{"lines":[{"sku":"a","count":2},{"count":-3,"sku":"b"},["c",4]],"by_number":{"-7":[1.5,2],"0":[0,1e3]},
+        "by_name":{"x":null},"kind":{"With":7},"initial":"\u00e9","huge":340282366920938463463374607431768211455,
+        "nothing":null,"unit":null,"wrapped":-5,"pair":[true,255],"raw": {"k" : [1, 2]} ,"more":[{"deep":[]}],"x":-0.25}"#;
+    let whole =
+        inner.replace(r#""x":null"#, &format!(r#""x":{inner},"y":null"#)).replace(r#"{"With":7}"#, r#""Plain""#);
+    let named = inner.replace(r#"{"With":7}"#, r#"{"Named":{"a":1}}"#);
+    for document in [inner, &whole, &named] {
+        let theirs: Rich<'_> = serde_json::from_str(document).expect("correct");
+        let quick = quick::read(document.as_bytes(), std::marker::PhantomData::<Rich<'_>>);
+        assert!(quick.is_ok_and(|quick| written(&quick) == written(&theirs)), "{document}");
+    }
+    for place in 1..whole.len() {
+        for put in ["", "x", "\"", "1", "-", ",", "]", "}", "null"] {
+            let damaged = format!("{}{put}{}", &whole[..place], &whole[place + 1..]);
+            let theirs = serde_json::from_str::<Rich<'_>>(&damaged).ok().map(|rich| written(&rich));
+            let quick = quick::read(damaged.as_bytes(), std::marker::PhantomData::<Rich<'_>>);
+            let quick = quick.ok().map(|rich| written(&rich));
+            assert!(quick.is_none() || quick == theirs, "{damaged}\nquick: {quick:?}\ntheirs: {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_type_that_nests_too_deeply_is_refused_as_by_serde_json() {
+    #[derive(Deserialize)]
+    struct Nested {
+        within: Option<Box<Nested>>,
+    }
+    let depth = |nested: &Nested| {
+        let mut within = nested;
+        let mut depth = 1;
+        while let Some(next) = &within.within {
+            (within, depth) = (next, depth + 1);
+        }
+        depth
+    };
+    for levels in [1, 126, 127, 128, 129, 20_000] {
+        let document = format!("{}{}{}", "{\"within\":".repeat(levels), "null", "}".repeat(levels));
+        let theirs = serde_json::from_str::<Nested>(&document).ok().map(|nested| depth(&nested));
+        let quick = quick::read(document.as_bytes(), std::marker::PhantomData::<Nested>).ok();
+        assert_eq!(quick.map(|nested| depth(&nested)), theirs, "{levels} levels");
     }
 }
 
