@@ -5,6 +5,7 @@ mod changed_index;
 mod column;
 mod host_rows;
 mod row;
+mod slots_by_hash;
 mod table;
 mod tables;
 

@@ -8,21 +8,19 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use super::Row;
 use super::changed_index::ChangedIndex;
+use super::slots_by_hash::SlotsByHash;
 use crate::Error;
 
 /// One place for a row. A slot keeps its number as long as its row stays.
 struct Slot<R> {
     /// `None`: the slot is free.
     row: Option<R>,
-    hash: u64,
-    /// What the row adds to the bytes of the next flush.
-    pending_bytes: u64,
-    /// About what the row takes in memory.
-    bytes: usize,
+    hash: u32,
+    /// Of the row, as it was settled last.
+    encoded_len: u32,
     /// Differs from what the host has.
     changed: bool,
     /// There is no such row, only its key; if it changed, the host may still have it.
@@ -41,7 +39,7 @@ pub struct RowCache<R> {
     bytes: usize,
     slots: Vec<Slot<R>>,
     free: Vec<u32>,
-    by_key: HashTable<u32>,
+    by_key: SlotsByHash,
     changed: Vec<u32>,
     touched: Vec<u32>,
     /// Slots in the order in which they make room; some may have changed or been freed meanwhile.
@@ -49,16 +47,20 @@ pub struct RowCache<R> {
     pending_bytes: u64,
     indexes: Vec<ChangedIndex>,
     /// When the cache has seen every row of the table: the hashes of those that it dropped.
-    dropped: Option<HashTable<u64>>,
+    dropped: Option<SlotsByHash>,
     failure: Option<Error>,
 }
 
-/// The most hashes of dropped rows that are kept: 5 to 10 MiB. With more, the host is asked for every row.
+/// Of an operation in a flush buffer: a byte for its kind and two for the table.
+const OPERATION_BYTES: u64 = 3;
+
+/// The most hashes of dropped rows that are kept, in 8 MiB. With more, the host is asked for every row.
 const MAX_DROPPED: usize = 1 << 19;
 
 /// Fixed, so that a replay does the same thing every time.
-pub fn hash_key<R: Row>(key: R::Key<'_>) -> u64 {
-    FixedState::with_seed(0).hash_one(key)
+#[inline]
+pub fn hash_key<R: Row>(key: R::Key<'_>) -> u32 {
+    (FixedState::with_seed(0).hash_one(key) >> 32) as u32
 }
 
 impl<R: Row> RowCache<R> {
@@ -68,7 +70,7 @@ impl<R: Row> RowCache<R> {
             bytes: 0,
             slots: Vec::new(),
             free: Vec::new(),
-            by_key: HashTable::new(),
+            by_key: SlotsByHash::default(),
             changed: Vec::new(),
             touched: Vec::new(),
             queue: VecDeque::new(),
@@ -79,40 +81,35 @@ impl<R: Row> RowCache<R> {
         }
     }
 
-    pub fn find(&mut self, hash: u64, key: R::Key<'_>) -> Option<u32> {
-        let slots = &self.slots;
-        let has_key = |slot: &u32| {
-            let slot = &slots[*slot as usize];
-            slot.hash == hash && slot.row.as_ref().is_some_and(|row| row.has_key(key))
-        };
-        let slot = *self.by_key.find(hash, has_key)?;
+    pub fn find(&mut self, hash: u32, key: R::Key<'_>) -> Option<u32> {
+        let has_key = |slot: u32| self.slots[slot as usize].row.as_ref().is_some_and(|row| row.has_key(key));
+        let slot = self.by_key.find(hash, has_key)?;
         self.slots[slot as usize].used = true;
         Some(slot)
     }
 
     /// The host has no rows: all that there will be come from here.
     pub fn know_all(&mut self) {
-        self.dropped = Some(HashTable::new());
+        self.dropped = Some(SlotsByHash::default());
     }
 
     /// Whether the host cannot have a row that is not in the cache, by the hash of its key.
-    pub fn is_nowhere(&self, hash: u64) -> bool {
-        self.dropped.as_ref().is_some_and(|dropped| dropped.find(hash, |known| *known == hash).is_none())
+    pub fn is_nowhere(&self, hash: u32) -> bool {
+        self.dropped.as_ref().is_some_and(|dropped| dropped.find(hash, |_| true).is_none())
     }
 
     /// Adds a row that is not in the cache, as the host has it.
-    pub fn insert(&mut self, hash: u64, row: R) -> u32 {
+    pub fn insert(&mut self, hash: u32, row: R) -> u32 {
         while self.bytes >= self.capacity && self.evict_one() {}
-        let bytes = bytes_of(&row, row.encoded_len());
-        self.bytes += bytes;
+        let encoded_len = encoded_len(&row);
+        self.bytes += bytes_of(&row, encoded_len);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
                 self.slots.push(Slot {
                     row: None,
                     hash,
-                    pending_bytes: 0,
-                    bytes: 0,
+                    encoded_len,
                     changed: false,
                     absent: false,
                     touched: false,
@@ -124,17 +121,16 @@ impl<R: Row> RowCache<R> {
         };
         let place = &mut self.slots[slot as usize];
         place.row = Some(row);
-        place.bytes = bytes;
+        place.encoded_len = encoded_len;
         place.hash = hash;
         place.used = false;
-        let slots = &self.slots;
-        self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash);
+        self.by_key.insert(hash, slot);
         self.enqueue(slot);
         slot
     }
 
     /// Adds the knowledge that the host has no such row. `row` has the key.
-    pub fn insert_absent(&mut self, hash: u64, row: R) -> u32 {
+    pub fn insert_absent(&mut self, hash: u32, row: R) -> u32 {
         let slot = self.insert(hash, row);
         self.slots[slot as usize].absent = true;
         slot
@@ -175,6 +171,7 @@ impl<R: Row> RowCache<R> {
         if !place.changed {
             place.changed = true;
             self.changed.push(slot);
+            self.pending_bytes += OPERATION_BYTES + u64::from(place.encoded_len);
         }
     }
 
@@ -200,13 +197,10 @@ impl<R: Row> RowCache<R> {
             if let Err(error) = check_row(place.hash, row) {
                 self.failure.get_or_insert(error);
             }
-            let encoded_len = row.encoded_len();
-            self.bytes = self.bytes + bytes_of(row, encoded_len) - place.bytes;
-            place.bytes = bytes_of(row, encoded_len);
-            // An operation has a byte for its kind and two for the table.
-            let bytes = 3 + encoded_len as u64;
-            self.pending_bytes = self.pending_bytes + bytes - place.pending_bytes;
-            place.pending_bytes = bytes;
+            let (before, now) = (place.encoded_len, encoded_len(row));
+            self.bytes = self.bytes + now as usize - before as usize;
+            self.pending_bytes = self.pending_bytes + u64::from(now) - u64::from(before);
+            place.encoded_len = now;
             for index in &mut self.indexes {
                 self.pending_bytes += index.add(slot, row);
             }
@@ -255,7 +249,6 @@ impl<R: Row> RowCache<R> {
             write(row, (!self.is_absent(slot)).then_some(row));
             let place = &mut self.slots[slot as usize];
             place.changed = false;
-            place.pending_bytes = 0;
             self.enqueue(slot);
         }
         self.pending_bytes = 0;
@@ -292,34 +285,38 @@ impl<R: Row> RowCache<R> {
 
     fn remove(&mut self, slot: u32) {
         let place = &mut self.slots[slot as usize];
-        place.row = None;
+        let Some(row) = place.row.take() else { return };
         let was_absent = std::mem::take(&mut place.absent);
-        self.bytes -= place.bytes;
+        let hash = place.hash;
+        self.bytes -= bytes_of(&row, place.encoded_len);
         self.free.push(slot);
-        if let Ok(entry) = self.by_key.find_entry(self.slots[slot as usize].hash, |found| *found == slot) {
-            entry.remove();
-        }
+        self.by_key.remove(hash, slot);
         if !was_absent {
-            self.note_dropped(self.slots[slot as usize].hash);
+            self.note_dropped(hash);
         }
     }
 
-    fn note_dropped(&mut self, hash: u64) {
+    fn note_dropped(&mut self, hash: u32) {
         let Some(dropped) = &mut self.dropped else { return };
         if dropped.len() >= MAX_DROPPED {
             self.dropped = None;
-        } else if dropped.find(hash, |known| *known == hash).is_none() {
-            dropped.insert_unique(hash, hash, |known| *known);
+        } else if dropped.find(hash, |_| true).is_none() {
+            dropped.insert(hash, 0);
         }
     }
 }
 
 /// What a row takes in memory: its place, and about as much text and bytes as it has when it is encoded.
-pub fn bytes_of<R>(_: &R, encoded_len: usize) -> usize {
-    size_of::<Slot<R>>() + encoded_len
+pub fn bytes_of<R>(_: &R, encoded_len: u32) -> usize {
+    size_of::<Slot<R>>() + encoded_len as usize
 }
 
-fn check_row<R: Row>(hash: u64, row: &R) -> Result<(), Error> {
+/// The host refuses rows far below 4 GiB.
+pub fn encoded_len<R: Row>(row: &R) -> u32 {
+    row.encoded_len() as u32
+}
+
+fn check_row<R: Row>(hash: u32, row: &R) -> Result<(), Error> {
     if hash_key::<R>(row.key()) != hash {
         return Err(Error::new(format_args!(
             "table {}: the key of a row was changed to {:?}; delete the row and put another one instead",

@@ -59,7 +59,7 @@ impl Fixture {
     /// Another instance after the one before has ended.
     fn over(committed: Rc<Committed>, rows_with_room: usize) -> Self {
         let row = item(0, "000", "", None);
-        let capacity = rows_with_room * super::cache::bytes_of(&row, row.encoded_len());
+        let capacity = rows_with_room * super::cache::bytes_of(&row, super::cache::encoded_len(&row));
         let items = Table::new(0, committed.clone() as Rc<dyn CommittedRows>, capacity);
         Self { committed, items }
     }
