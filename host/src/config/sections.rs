@@ -290,7 +290,7 @@ impl Default for Snapshots {
 impl Default for Projections {
     fn default() -> Self {
         Self {
-            batch_events: 1_000,
+            batch_events: 4_000,
             batch_bytes: 4 << 20,
             flush_events: 1_000_000,
             flush_rows: 100_000,

@@ -27,7 +27,7 @@ pub struct RunnerOptions {
 impl Default for RunnerOptions {
     fn default() -> Self {
         Self {
-            batch_events: 1_000,
+            batch_events: 4_000,
             batch_bytes: 4 << 20,
             flush_rows: 100_000,
             flush_bytes: 16 << 20,

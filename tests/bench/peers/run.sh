@@ -29,7 +29,8 @@ bench --check "$PWD/rows.db" >&2
 
 enter emmett
 npm ci --silent >&2
-node replay.mjs "$made/events.jsonl"
+# emmett-sqlite prints each time that it tries again.
+node replay.mjs "$made/events.jsonl" | grep '^|'
 bench --check "$PWD/rows.db" >&2
 
 enter eventsourcing
