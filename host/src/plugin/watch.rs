@@ -184,7 +184,9 @@ mod tests {
         let mut watcher =
             watch(dir.path(), options, move |change| sender.send(change).expect("received")).expect("watched");
         watcher._kernel = None;
-        fs::write(dir.path().join("a.wasm"), "one").expect("written");
+        // At once: a look between the making of a file and its writing would find it empty.
+        fs::write(dir.path().join("part"), "one").expect("written");
+        fs::rename(dir.path().join("part"), dir.path().join("a.wasm")).expect("renamed");
         let expected = FolderChange::Present { file: "a.wasm".into(), bytes: "one".into() };
         assert_eq!(changes.recv_timeout(PATIENCE), Ok(expected));
     }
