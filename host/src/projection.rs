@@ -31,7 +31,7 @@ pub use supervisor::{Installed, ProjectionError, Projections};
 pub use upcasting::behind;
 pub use worker::WorkerOptions;
 
-use crate::code::{ComponentDigest, PluginName};
+use crate::code::{CallFailure, ComponentDigest, PluginName};
 use crate::event::{EventBatch, Interest};
 use crate::read_model::{ReadModelDraft, ReadModelError, Schema};
 use crate::upcast::Upcasters;
@@ -57,18 +57,8 @@ pub struct Pending {
 /// Why a batch could not be applied. The draft and the instance are then of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyFailure {
-    /// The guest answered with an error.
-    #[error("{0}")]
-    Rejected(String),
-    /// The guest trapped: a panic, memory or stack over the limit, a wrong argument to the host.
-    #[error("the plugin trapped: {0}")]
-    Trapped(String),
-    /// The wall-clock limit of one call is over. Says nothing about the event: the machine may be slow.
-    #[error("the plugin was interrupted: {0}")]
-    Interrupted(String),
-    /// The deterministic limit is over; the same events give the same answer on every machine.
-    #[error("the plugin used up its fuel: {0}")]
-    OutOfFuel(String),
+    #[error(transparent)]
+    Call(#[from] CallFailure),
     /// The host could not read the read model for the guest.
     #[error(transparent)]
     ReadModel(#[from] ReadModelError),

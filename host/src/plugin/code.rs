@@ -12,7 +12,7 @@ use super::error::{PluginError, Problem};
 use super::guest::{Budget, Guest, Settings, State};
 use super::log::{PluginLog, SharedVoice};
 use super::{Host, host_calls};
-use crate::code::{ComponentDigest, PluginName};
+use crate::code::{CallFailure, ComponentDigest, PluginName};
 use crate::projection::{ApplyFailure, Description, Projection, ProjectionCode};
 use crate::read_model::ReadModelDraft;
 
@@ -139,7 +139,7 @@ impl<World: GuestWorld> Code<World> {
     /// When the code does not start.
     pub fn metered(&self) -> Result<Guest<World>, ApplyFailure> {
         // The same code compiled before, so this is trouble of the machine and worth another try.
-        let template = self.metered_template().map_err(|problem| ApplyFailure::Interrupted(problem.to_string()))?;
+        let template = self.metered_template().map_err(|problem| CallFailure::Interrupted(problem.to_string()))?;
         let budget = Budget::Fuel(self.host.options.fuel_per_event);
         guest::<World>(&self.host, self.host.engines.get(Metering::Fuel), &template, (budget, &self.log))
     }

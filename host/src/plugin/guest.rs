@@ -86,7 +86,7 @@ impl<Instance> Guest<Instance> {
         store.limiter(|state| &mut state.limiter);
         // A call cannot bring more to the host than its memory holds.
         store.set_hostcall_fuel(limits.memory_bytes);
-        budget.grant(&mut store, 1).map_err(|error| ApplyFailure::Trapped(error.to_string()))?;
+        budget.grant(&mut store, 1).map_err(|error| CallFailure::Trapped(error.to_string()))?;
         let instance = instantiate(&mut store);
         match instance {
             Ok(instance) => Ok(Self { store, instance, budget }),
@@ -104,7 +104,7 @@ impl<Instance> Guest<Instance> {
         events: usize,
         call: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<Answer>,
     ) -> Result<Answer, ApplyFailure> {
-        self.budget.grant(&mut self.store, events).map_err(|error| ApplyFailure::Trapped(error.to_string()))?;
+        self.budget.grant(&mut self.store, events).map_err(|error| CallFailure::Trapped(error.to_string()))?;
         draft.limit_reads(self.budget.of_reads(events));
         self.store.data_mut().draft = std::mem::take(draft);
         let answer = call(&self.instance, &mut self.store);
@@ -132,17 +132,14 @@ impl<Instance> Guest<Instance> {
         call: impl FnOnce(&Instance, &mut Store<State>) -> wasmtime::Result<Result<Answer, String>>,
     ) -> Result<Answer, CallFailure> {
         let answer = self.call(&mut ReadModelDraft::default(), events, call)?;
-        answer.map_err(rejected).map_err(CallFailure::from)
+        answer.map_err(rejected)
     }
 }
 
 impl From<ApplyFailure> for CallFailure {
     fn from(failure: ApplyFailure) -> Self {
         match failure {
-            ApplyFailure::Rejected(reason) => Self::Rejected(reason),
-            ApplyFailure::Trapped(reason) => Self::Trapped(reason),
-            ApplyFailure::Interrupted(reason) => Self::Interrupted(reason),
-            ApplyFailure::OutOfFuel(reason) => Self::OutOfFuel(reason),
+            ApplyFailure::Call(failure) => failure,
             // Nothing else than a call for a read model that is not there.
             ApplyFailure::ReadModel(error) => Self::Trapped(error.to_string()),
         }
@@ -181,18 +178,18 @@ fn fuel_of(per_event: u64, events: usize) -> u64 {
 }
 
 /// A guest's own words, as one line that can be kept.
-pub(super) fn rejected(reason: String) -> ApplyFailure {
-    ApplyFailure::Rejected(printable(&reason))
+pub(super) fn rejected(reason: String) -> CallFailure {
+    CallFailure::Rejected(printable(&reason))
 }
 
-fn trapped(reason: &str) -> ApplyFailure {
-    ApplyFailure::Trapped(printable(reason))
+fn trapped(reason: &str) -> CallFailure {
+    CallFailure::Trapped(printable(reason))
 }
 
 /// What a failed read or write of the read model means.
 pub(super) fn read_model_failure(error: ReadModelError) -> ApplyFailure {
     match error {
-        ReadModelError::Mismatch(reason) => trapped(&reason),
+        ReadModelError::Mismatch(reason) => trapped(&reason).into(),
         error => ApplyFailure::ReadModel(error),
     }
 }
@@ -204,22 +201,22 @@ fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> 
     let place = error.downcast_ref::<WasmBacktrace>().map(place).unwrap_or_default();
     let too_long = |budget| match budget {
         Budget::Time(time) => {
-            ApplyFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
+            CallFailure::Interrupted(format!("a call took longer than {} s{place}", time.as_secs_f64()))
         }
-        Budget::Fuel(fuel) => ApplyFailure::OutOfFuel(format!(
+        Budget::Fuel(fuel) => CallFailure::OutOfFuel(format!(
             "a call needed more than {fuel} units of fuel for each of its events, the limit fuel_per_event{place}"
         )),
     };
     let error = match error.downcast::<ReadModelError>() {
-        Ok(ReadModelError::Mismatch(error)) => return trapped(&format!("{error}{place}")),
-        Ok(ReadModelError::TooLong) => return too_long(budget),
+        Ok(ReadModelError::Mismatch(error)) => return trapped(&format!("{error}{place}")).into(),
+        Ok(ReadModelError::TooLong) => return too_long(budget).into(),
         Ok(error) => return ApplyFailure::ReadModel(error),
         Err(error) => error,
     };
-    match (error.downcast_ref::<Trap>(), budget) {
+    let failure = match (error.downcast_ref::<Trap>(), budget) {
         // How deep the stack is, is up to the compiler: optimised code under fuel has the last word.
         (Some(Trap::StackOverflow), Budget::Time(_)) => {
-            ApplyFailure::Interrupted(format!("{}{place}", short_reason(&error)))
+            CallFailure::Interrupted(format!("{}{place}", short_reason(&error)))
         }
         (Some(Trap::Interrupt), Budget::Time(_)) | (Some(Trap::OutOfFuel), Budget::Fuel(_)) => too_long(budget),
         _ => {
@@ -230,7 +227,8 @@ fn failure(error: wasmtime::Error, store: &mut Store<State>, budget: Budget) -> 
             }
             trapped(&reason)
         }
-    }
+    };
+    failure.into()
 }
 
 fn short_reason(error: &wasmtime::Error) -> String {

@@ -15,7 +15,7 @@ use super::code::{GuestWorld, ProjectionWorld};
 use super::description;
 use super::error::Problem;
 use super::guest::{self, Guest, State};
-use crate::code::PluginName;
+use crate::code::{CallFailure, PluginName};
 use crate::event::{EventBatch, EventRef, is_json};
 use crate::projection::{ApplyFailure, Description, Pending, Projection};
 use crate::read_model::ReadModelDraft;
@@ -62,7 +62,8 @@ impl Projection for TypedProjection {
         let events: Vec<_> =
             batch.iter().zip(ids).zip(&data).map(|((event, id), data)| typed(event, id, data)).collect();
         let answer = self.guest.call(draft, events.len(), |guest, store| guest.call_apply(store, &events))?;
-        answer.map(|()| Pending::default()).map_err(guest::rejected)
+        answer.map_err(guest::rejected)?;
+        Ok(Pending::default())
     }
 
     /// Its writes are in the draft already.
@@ -93,9 +94,9 @@ pub(super) fn data_text<'a>(event: &EventRef<'a>) -> Result<Cow<'a, str>, ApplyF
     }
     std::str::from_utf8(event.data).map(Cow::Borrowed).map_err(|error| {
         let (position, content_type) = (event.position, &event.kind.content_type);
-        ApplyFailure::Rejected(format!(
+        ApplyFailure::Call(CallFailure::Rejected(format!(
             "the data of the event at position {position} is {content_type} and not UTF-8: {error}"
-        ))
+        )))
     })
 }
 
@@ -127,6 +128,6 @@ mod tests {
         assert_eq!(text("application/json; charset=utf-8", b"{}").expect("text"), "{}");
         assert_eq!(text("application/vnd.order+json", b"{}").expect("text"), "{}");
         assert_eq!(text("application/octet-stream", &[0, 255]).expect("base64"), "AP8=");
-        assert!(matches!(text("application/json", &[255]), Err(ApplyFailure::Rejected(_))));
+        assert!(matches!(text("application/json", &[255]), Err(ApplyFailure::Call(CallFailure::Rejected(_)))));
     }
 }

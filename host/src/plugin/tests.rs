@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::log::tests::logged;
 use super::*;
+use crate::code::CallFailure;
 use crate::event::{EventBatch, EventKind, EventRef, JSON, Position, StreamVersion, Timestamp};
 use crate::projection::{ApplyFailure, Pending, Projection};
 use crate::read_model::{Identity, ReadModelDraft, ReadModelWriter, Value};
@@ -189,7 +190,10 @@ fn an_endless_apply_is_interrupted_by_the_clock() {
     let fixture = Fixture::with(|options| options.call_seconds = 1);
     let mut instance = fixture.instance(&Guest::typed("(loop $for_ever (br $for_ever))"));
     let failure = applied(&mut *instance).expect_err("ends");
-    assert!(matches!(&failure, ApplyFailure::Interrupted(reason) if reason.contains("`apply`")), "{failure:?}");
+    assert!(
+        matches!(&failure, ApplyFailure::Call(CallFailure::Interrupted(reason)) if reason.contains("`apply`")),
+        "{failure:?}"
+    );
 }
 
 #[test]
@@ -205,7 +209,7 @@ fn fuel_runs_out_at_the_same_place_every_time() {
     let run = |streams: &[&str]| {
         let mut draft = fixture.draft(&*code);
         let failure = code.instantiate_metered().expect("starts").apply(&events(streams), &mut draft);
-        assert!(matches!(failure, Err(ApplyFailure::OutOfFuel(_))), "{failure:?}");
+        assert!(matches!(failure, Err(ApplyFailure::Call(CallFailure::OutOfFuel(_)))), "{failure:?}");
         draft.size().0
     };
     let first = run(&["order-1"]);
@@ -233,9 +237,12 @@ fn a_table_bomb_and_endless_recursion_trap() {
     let recursive = Guest::typed("(call $deeper)").with("(func $deeper (call $deeper))");
     let code = fixture.code(&recursive.build());
     let failure = applied(&mut *code.instantiate().expect("starts")).expect_err("ends");
-    assert!(matches!(failure, ApplyFailure::Interrupted(_)), "no verdict: code that is not optimised needs more stack");
+    assert!(
+        matches!(failure, ApplyFailure::Call(CallFailure::Interrupted(_))),
+        "no verdict: code that is not optimised needs more stack"
+    );
     let failure = applied(&mut *code.instantiate_metered().expect("starts")).expect_err("ends");
-    assert!(matches!(failure, ApplyFailure::Trapped(_)), "{failure:?}");
+    assert!(matches!(failure, ApplyFailure::Call(CallFailure::Trapped(_))), "{failure:?}");
     assert!(failure.to_string().contains("call stack exhausted in `deeper`"), "{failure}");
 }
 
@@ -245,7 +252,7 @@ fn a_trap_tells_where_it_was_and_the_last_words() {
     let guest = Guest::typed("(call $log (i32.const 3) (i32.const 900) (i32.const 9)) (call $inner)")
         .with("(func $inner unreachable) (data (i32.const 900) \"no amount\")");
     let failure = applied(&mut *fixture.instance(&guest)).expect_err("ends");
-    let ApplyFailure::Trapped(reason) = failure else { panic!("{failure:?}") };
+    let ApplyFailure::Call(CallFailure::Trapped(reason)) = failure else { panic!("{failure:?}") };
     let expected = "wasm `unreachable` instruction executed in `inner`, called by `apply`; its last words: no amount";
     assert_eq!(reason, expected);
 }
@@ -258,7 +265,7 @@ fn a_row_that_does_not_fit_traps_with_the_reason() {
         .code(&Guest::typed("(call $put (global.get $rows) (i32.const 4) (i32.const 608) (i32.const 2))").build());
     let mut draft = fixture.draft(&*code);
     let failure = code.instantiate().expect("starts").apply(&events(&["order-1"]), &mut draft).expect_err("traps");
-    let ApplyFailure::Trapped(reason) = failure else { panic!("{failure:?}") };
+    let ApplyFailure::Call(CallFailure::Trapped(reason)) = failure else { panic!("{failure:?}") };
     assert!(reason.contains("not nullable") && reason.ends_with("in `apply`"), "{reason}");
 }
 
@@ -271,7 +278,10 @@ fn an_error_that_the_guest_answers_is_a_rejection() {
     );
     let mut instance = fixture.instance(&guest.with("(data (i32.const 900) \"no amount\")"));
     let failure = applied(&mut *instance).expect_err("rejects");
-    assert!(matches!(&failure, ApplyFailure::Rejected(reason) if reason == "no amount"), "{failure:?}");
+    assert!(
+        matches!(&failure, ApplyFailure::Call(CallFailure::Rejected(reason)) if reason == "no amount"),
+        "{failure:?}"
+    );
 }
 
 #[test]

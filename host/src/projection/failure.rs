@@ -2,6 +2,7 @@
 
 use rusqlite::ErrorCode;
 
+use crate::code::CallFailure;
 use crate::event_store::EventStoreError;
 use crate::projection::ApplyFailure;
 use crate::read_model::ReadModelError;
@@ -43,7 +44,7 @@ impl Failure {
         match self {
             Self::Apply(ApplyFailure::ReadModel(error)) | Self::ReadModel(error) => of_read_model(error),
             Self::Apply(_) => Disposition::Isolate,
-            Self::Start(ApplyFailure::Interrupted(_)) => Disposition::Retry,
+            Self::Start(ApplyFailure::Call(CallFailure::Interrupted(_))) => Disposition::Retry,
             Self::Start(_) | Self::TooManyDeadLetters(_) => Disposition::Stop,
             Self::Log(error) if error.is_transient() => Disposition::Retry,
             Self::Log(_) => Disposition::Stop,
@@ -73,12 +74,15 @@ mod tests {
 
     #[test]
     fn what_the_guest_did_is_isolated_and_what_the_disk_did_is_retried() {
-        let guest = Failure::Apply(ApplyFailure::Trapped("unreachable".into()));
+        let guest = Failure::Apply(ApplyFailure::Call(CallFailure::Trapped("unreachable".into())));
         assert_eq!(guest.disposition(), Disposition::Isolate);
         let mismatch = ApplyFailure::ReadModel(ReadModelError::Mismatch("no such table".into()));
         assert_eq!(Failure::Apply(mismatch).disposition(), Disposition::Isolate);
         let disk = ReadModelError::Sqlite { path: "x.db".into(), source: rusqlite::Error::InvalidQuery };
         assert_eq!(Failure::ReadModel(disk).disposition(), Disposition::Retry);
-        assert_eq!(Failure::Start(ApplyFailure::Trapped("x".into())).disposition(), Disposition::Stop);
+        assert_eq!(
+            Failure::Start(ApplyFailure::Call(CallFailure::Trapped("x".into()))).disposition(),
+            Disposition::Stop
+        );
     }
 }

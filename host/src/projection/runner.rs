@@ -10,6 +10,7 @@ use super::failure::{Disposition, Failure};
 use super::options::RunnerOptions;
 use super::stages::Stopwatch;
 use super::{ApplyFailure, Pending, Projection, ProjectionCode, upcasting};
+use crate::code::CallFailure;
 use crate::crash_point;
 use crate::event::{EventBatch, Position};
 use crate::event_store::{EventStore, ReadAhead, ReadLimit};
@@ -216,7 +217,7 @@ impl Runner {
         }
         self.instance = None;
         let failure = match self.apply().and_then(|_| self.flush()) {
-            Err(Failure::Apply(ApplyFailure::Interrupted(_))) => {
+            Err(Failure::Apply(ApplyFailure::Call(CallFailure::Interrupted(_)))) => {
                 self.draft.clear();
                 self.instance = Some(self.code.instantiate_metered().map_err(Failure::Start)?);
                 let metered = self.apply().and_then(|_| self.flush());

@@ -38,7 +38,11 @@ fn fine(_: &EventRef<'_>) -> Result<(), ApplyFailure> {
 }
 
 fn traps_on_poison(event: &EventRef<'_>) -> Result<(), ApplyFailure> {
-    if event.kind.event_type == "Poison" { Err(ApplyFailure::Trapped("it is poison".into())) } else { Ok(()) }
+    if event.kind.event_type == "Poison" {
+        Err(ApplyFailure::Call(CallFailure::Trapped("it is poison".into())))
+    } else {
+        Ok(())
+    }
 }
 
 impl Counting {
@@ -277,11 +281,11 @@ fn retries_that_fail_are_not_taken_for_ends_of_the_daemon() {
 fn the_wall_clock_gives_no_verdict_but_fuel_does() {
     let log = Log::new();
     log.append("order-1", "Placed");
-    let mut slow = Counting::new("slow", |_| Err(ApplyFailure::Interrupted("10 s are over".into())));
+    let mut slow = Counting::new("slow", |_| Err(ApplyFailure::Call(CallFailure::Interrupted("10 s are over".into()))));
     slow.metered = fine;
     run(&mut log.runner("slow.db", &slow, RunnerOptions::default()));
     assert_eq!(rows(&log.path("slow.db")), expected(&[("order-1", 1)]));
-    slow.metered = |_| Err(ApplyFailure::OutOfFuel("limit".into()));
+    slow.metered = |_| Err(ApplyFailure::Call(CallFailure::OutOfFuel("limit".into())));
     run(&mut log.runner("endless.db", &slow, RunnerOptions::default()));
     assert_eq!(letters(&log, "endless.db"), [(1, DeadLetterKind::Failed)]);
 }

@@ -17,7 +17,7 @@ use super::orders::Orders;
 use crate::access::Access;
 use crate::aggregate::{AggregateCode, AggregateOptions, Aggregates};
 use crate::catalog::Plugins;
-use crate::code::{ComponentDigest, Registry};
+use crate::code::{CallFailure, ComponentDigest, Registry};
 use crate::conflict::{ConflictResolution, ConflictResolverCode, ResolutionOptions};
 use crate::event::{EventBatch, Interest};
 use crate::event_store::{EventStore, EventStoreOptions};
@@ -203,7 +203,7 @@ impl Projection for CountingInstance {
         drop(self.0.blocking_read());
         for event in batch.iter() {
             if event.kind.event_type == "Poison" {
-                return Err(ApplyFailure::Rejected("it is poison".into()));
+                return Err(ApplyFailure::Call(CallFailure::Rejected("it is poison".into())));
             }
             let stream = Value::Text(event.stream.to_owned());
             let events = match draft.get("streams", std::slice::from_ref(&stream))?.as_deref() {

@@ -84,7 +84,10 @@ fn over_limit(fixture: &Fixture, guest: &Guest) -> [Duration; 2] {
     let started = (Instant::now(), thread_cpu_time());
     let failure = instance.apply(&batch, &mut draft).and_then(|_| instance.flush(&mut draft)).expect_err("ends");
     let taken = [started.0.elapsed(), thread_cpu_time() - started.1];
-    assert!(matches!(&failure, ApplyFailure::Interrupted(reason) if reason.contains("longer than 1 s")), "{failure}");
+    assert!(
+        matches!(&failure, ApplyFailure::Call(CallFailure::Interrupted(reason)) if reason.contains("longer than 1 s")),
+        "{failure}"
+    );
     taken.map(|time| time.saturating_sub(LIMIT))
 }
 
@@ -131,12 +134,12 @@ fn reads_of_a_large_table_are_stopped_by_the_clock_and_by_fuel() {
     let started = Instant::now();
     let failure = code.instantiate().expect("starts").apply(&events(&["order-1"]), &mut draft).expect_err("ends");
     println!("by the clock: {:?} after {:?}", failure, started.elapsed());
-    assert!(matches!(failure, ApplyFailure::Interrupted(_)), "{failure}");
+    assert!(matches!(failure, ApplyFailure::Call(CallFailure::Interrupted(_))), "{failure}");
     let started = thread_cpu_time();
     let failure =
         code.instantiate_metered().expect("starts").apply(&events(&["order-1"]), &mut draft).expect_err("ends");
     println!("by fuel: {:?} after {:?}", failure, thread_cpu_time() - started);
-    assert!(matches!(failure, ApplyFailure::OutOfFuel(_)), "{failure}");
+    assert!(matches!(failure, ApplyFailure::Call(CallFailure::OutOfFuel(_))), "{failure}");
     assert!(thread_cpu_time() - started < HARD_BOUND);
 }
 

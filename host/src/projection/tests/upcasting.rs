@@ -110,7 +110,7 @@ fn when_one_of_the_events_of_a_position_fails_the_stored_event_is_parked_once_an
     }
     let fails: Verdict = |event| {
         let poison = event.position == Position(3) && event.kind.event_type == "Extra";
-        if poison { Err(ApplyFailure::Rejected("no extra".into())) } else { Ok(()) }
+        if poison { Err(ApplyFailure::Call(CallFailure::Rejected("no extra".into()))) } else { Ok(()) }
     };
     let upcasters = upcaster("a", splits);
     let code = Counting::new("c", fails);

@@ -125,12 +125,12 @@ impl Projection for Instance {
         for event in batch.iter() {
             let amount: i64 = String::from_utf8_lossy(event.data).parse().expect("a number");
             match fate(self.edition, &event.kind.event_type, amount) {
-                Fate::Rejected => return Err(ApplyFailure::Rejected("refused".into())),
-                Fate::Trapped => return Err(ApplyFailure::Trapped("unreachable".into())),
+                Fate::Rejected => return Err(ApplyFailure::Call(CallFailure::Rejected("refused".into()))),
+                Fate::Trapped => return Err(ApplyFailure::Call(CallFailure::Trapped("unreachable".into()))),
                 Fate::Slow | Fate::Endless if !self.is_metered => {
-                    return Err(ApplyFailure::Interrupted("too slow".into()));
+                    return Err(ApplyFailure::Call(CallFailure::Interrupted("too slow".into())));
                 }
-                Fate::Endless => return Err(ApplyFailure::OutOfFuel("too much".into())),
+                Fate::Endless => return Err(ApplyFailure::Call(CallFailure::OutOfFuel("too much".into()))),
                 // Without the words of a panic, which nobody reads.
                 Fate::Deadly => std::panic::resume_unwind(Box::new(Dies)),
                 Fate::Fine | Fate::Slow => {}
