@@ -37,6 +37,7 @@ const SETTINGS: &str = "
 seal = true
 seal_after_events = 60
 segment_events = 10
+rare_percent = 40
 [projections]
 batch_events = 20
 flush_events = 40

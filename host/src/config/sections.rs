@@ -98,6 +98,7 @@ pub struct Events {
     pub seal_after_events: u64,
     pub segment_events: usize,
     pub segment_bytes: usize,
+    pub rare_percent: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -245,6 +246,7 @@ impl Default for Events {
             seal_after_events: 100_000,
             segment_events: 500,
             segment_bytes: 4 << 20,
+            rare_percent: 5,
         }
     }
 }

@@ -14,9 +14,9 @@ use super::sealed::Unreadable;
 use super::segment::Segment;
 use crate::event::{EventBatch, EventRef, Position, StreamVersion, Timestamp};
 
-/// The columns that [`Decoder::push`] takes, in its order.
+/// The columns that [`Decoder::push`] takes, in its order; after them comes the chain.
 pub(super) const COLUMNS: &str =
-    "position, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum, chain";
+    "position, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum";
 
 /// Stream names that a reader remembers: of any two whose ids differ by a multiple of this, the later.
 const REMEMBERED: usize = 262_144;
@@ -157,6 +157,14 @@ impl Decoder {
         }
         segment.copy(range, batch);
         Ok(count)
+    }
+
+    /// The first event in the batch that is of none of these kinds.
+    pub fn first_unlike(&self, kinds: &[i64], batch: &EventBatch) -> Option<Position> {
+        let known: Vec<u32> = kinds.iter().filter_map(|kind| self.places.get(*kind as usize).copied()).collect();
+        let other = (0..batch.kind_table.len() as u32).find(|place| !known.contains(place))?;
+        let index = batch.kinds.iter().position(|place| *place == other)?;
+        Some(Position(batch.positions[index]))
     }
 
     pub fn unreadable(&self, error: Unreadable) -> EventStoreError {

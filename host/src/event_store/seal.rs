@@ -15,6 +15,7 @@ use super::append::Work;
 use super::checksum;
 use super::head::Waker;
 use super::packed_index::{Entry, Map};
+use super::rare::{self, KindInSegment};
 use super::sealed::key_of;
 use super::segment::{MAX_EVENTS, Packed, Segment, pack};
 use super::writer::{Job, Shared};
@@ -31,7 +32,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Sealing {
     pub packed: Packed,
-    kinds: Vec<u32>,
+    kinds: Vec<KindInSegment>,
     streams: Vec<Entry>,
     ids: Vec<Entry>,
 }
@@ -47,6 +48,7 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
         .prepare_cached("UPDATE log SET sealed = ? WHERE sealed = ?")?
         .execute([first + count - 1, first - 1])?;
     changed(moved, 1)?;
+    rare::keep(connection, first..first + count, kinds)?;
     let deleted = connection
         .prepare_cached("DELETE FROM events WHERE position >= ? AND position < ?")?
         .execute([first, first + count])?;
@@ -67,10 +69,6 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
             packed.text,
             checksum::of_packed(&packed.numbers, &packed.text) as i64
         ])?;
-    let mut insert = connection.prepare_cached("INSERT INTO segment_kinds (kind_id, first_position) VALUES (?, ?)")?;
-    for kind in kinds {
-        insert.execute(params![kind, first])?;
-    }
     Map::Streams.add(connection, streams)?;
     Map::Ids.add(connection, ids)
 }
@@ -198,7 +196,7 @@ impl Steps {
         let Self { reader, batch, .. } = self;
         let chains = reader.read_with_chains(after, limit, batch)?;
         let rows = rows(&reader.connection, batch).map_err(|source| reader.decoder.sqlite(source))?;
-        let mut kinds: Vec<u32> = rows.iter().map(|row| row.kind_id).collect();
+        let kinds: Vec<u32> = rows.iter().map(|row| row.kind_id).collect();
         let packed = pack(batch, &kinds, chains)?;
         reader.decoder.begin(&mut self.unpacked);
         let same = self.segment.unpack(&packed.borrowed(), &mut Decompressor::default()).is_ok()
@@ -214,10 +212,9 @@ impl Steps {
         let of_streams = versions.chunk_by(|one, next| one.0 == next.0);
         let streams = of_streams.filter_map(|versions| Some((*versions.last()?, first))).collect();
         let mut ids: Vec<Entry> = batch.iter().map(|event| (key_of(event.id), first)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
         ids.sort_unstable();
         ids.dedup();
+        let kinds = rare::choose(batch, &kinds, self.shared.options.rare_percent);
         Ok(Sealing { packed, kinds, streams, ids })
     }
 }
@@ -250,11 +247,6 @@ mod tests {
     use super::*;
     use crate::event::NewEvent;
 
-    fn count(fixture: &Fixture, table: &str) -> u64 {
-        let sql = format!("SELECT count(*) FROM {table}");
-        Connection::open(fixture.path()).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
-    }
-
     #[test]
     fn only_whole_segments_of_old_events_are_sealed() {
         let options = EventStoreOptions { seal_after_events: 5, segment_events: 4, ..EventStoreOptions::default() };
@@ -263,7 +255,7 @@ mod tests {
             let known = fixture.store.head().0;
             fixture.store.append(request("order-1", (known..appended).map(u128::from))).unwrap();
             assert_eq!(fixture.seal(), sealed, "of {appended}");
-            assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (appended - sealed, sealed / 4));
+            assert_eq!((fixture.count("events"), fixture.count("segments")), (appended - sealed, sealed / 4));
         }
     }
 
@@ -273,14 +265,16 @@ mod tests {
         let fixture = Fixture::with(EventStoreOptions { segment_events: 4, ..options });
         let events = (1..=8).map(|n| NewEvent { data: vec![b'1'; 1000], ..event(n) }).collect();
         fixture.store.append(AppendRequest { events, ..request("order-1", []) }).unwrap();
-        assert_eq!((fixture.seal(), count(&fixture, "segments")), (6, 3));
+        assert_eq!((fixture.seal(), fixture.count("segments")), (6, 3));
     }
 
     #[test]
     fn a_statement_that_fails_leaves_the_rows_and_no_part_of_the_segment() {
-        for table in ["log", "segments", "segment_kinds", "segment_index"] {
-            let fixture = Fixture::in_segments_of(4);
-            fixture.store.append(request("order-1", 1..=4)).unwrap();
+        for table in ["log", "segments", "segment_kinds", "segment_index", "rare_events"] {
+            let options = EventStoreOptions { seal_after_events: 0, segment_events: 4, ..EventStoreOptions::default() };
+            let fixture = Fixture::with(EventStoreOptions { rare_percent: 40, ..options });
+            fixture.store.append(request("order-1", 1..=3)).unwrap();
+            fixture.store.append(request("cart-1", [4])).unwrap();
             let sealing = fixture.sealing().pack(Position(0), ReadLimit { events: 4, bytes: usize::MAX }).unwrap();
             let mut connection = Connection::open(fixture.path()).unwrap();
             let trap = if table == "log" { "UPDATE" } else { "INSERT" };
@@ -292,9 +286,10 @@ mod tests {
             let transaction = connection.transaction().unwrap();
             assert!(replace_rows(&transaction, &sealing).is_err());
             drop(transaction);
-            let counts = ["events", "segments", "segment_kinds", "segment_index"].map(|table| count(&fixture, table));
-            assert_eq!(counts, [4, 0, 0, 0], "{table}");
+            let tables = ["events", "segments", "segment_kinds", "segment_index", "rare_events"];
+            assert_eq!(tables.map(|table| fixture.count(table)), [4, 0, 0, 0, 0], "{table}");
             assert_eq!(fixture.seal(), 4, "a later try succeeds");
+            assert_eq!(fixture.count("rare_events"), 1);
         }
     }
 
@@ -315,7 +310,7 @@ mod tests {
         assert!(replace(&mut connection, &first).is_err(), "it is there already");
         connection.execute("DELETE FROM events WHERE position = 6", []).unwrap();
         assert!(replace(&mut connection, &second).is_err(), "a row is missing");
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (3, 1));
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (3, 1));
     }
 
     #[test]
@@ -327,7 +322,7 @@ mod tests {
         });
         let error = fixture.sealing().step().unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("position 3"), "{error}");
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (4, 0));
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (4, 0));
     }
 
     #[test]
@@ -342,6 +337,6 @@ mod tests {
             waker.wait(Duration::from_millis(1));
         }
         fixture.store.clone().close();
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (10, 9));
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (10, 9));
     }
 }

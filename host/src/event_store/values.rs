@@ -34,6 +34,8 @@ pub struct EventStoreOptions {
     pub segment_events: usize,
     /// Bytes of events after which a segment ends.
     pub segment_bytes: usize,
+    /// Part of a segment's bytes, in percent: so many events of its rarest kinds are kept as rows too.
+    pub rare_percent: u32,
 }
 
 impl Default for EventStoreOptions {
@@ -53,6 +55,7 @@ impl Default for EventStoreOptions {
             seal_after_events: 100_000,
             segment_events: 500,
             segment_bytes: 4 << 20,
+            rare_percent: 5,
         }
     }
 }
