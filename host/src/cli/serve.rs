@@ -163,6 +163,7 @@ fn events(config: &config::Events) -> EventStoreOptions {
         segment_events: config.segment_events,
         segment_bytes: config.segment_bytes,
         rare_percent: config.rare_percent,
+        sealing_percent: config.sealing_percent,
     }
 }
 

@@ -82,7 +82,7 @@ fn flip(fixture: &Fixture, interest: &Interest, ranges: &[Range<usize>]) -> (usi
     (by_reader, by_verification)
 }
 
-/// Where the rows of a table are in the file: cells of B-tree leaves with the pages that they overflow to.
+/// Where the rows of a table are in the file: cells of its B-tree with the pages that they overflow to.
 fn rows(file: &[u8], table: &str, path: &Path) -> Vec<Range<usize>> {
     let root = Connection::open(path)
         .unwrap()
@@ -93,17 +93,23 @@ fn rows(file: &[u8], table: &str, path: &Path) -> Vec<Range<usize>> {
         let start = (page - 1) * PAGE;
         let number =
             |at: usize, bytes: usize| file[at..at + bytes].iter().fold(0, |all, byte| all << 8 | usize::from(*byte));
-        let is_leaf = match file[start] {
-            0x0d => true,
-            0x05 => false,
+        // A table without rowid is an index, whose inner pages have rows, too.
+        let (is_leaf, is_index) = match file[start] {
+            0x0d => (true, false),
+            0x05 => (false, false),
+            0x0a => (true, true),
+            0x02 => (false, true),
             other => panic!("page {page} of {table} has type {other}"),
         };
         let header = if is_leaf { 8 } else { 12 };
         for cell in 0..number(start + 3, 2) {
             let at = start + number(start + header + 2 * cell, 2);
-            if is_leaf {
-                found.extend(leaf_cell(file, at));
-            } else {
+            if is_index {
+                found.extend(row_without_rowid(file, at + if is_leaf { 0 } else { 4 }));
+            } else if is_leaf {
+                found.extend(row(file, at));
+            }
+            if !is_leaf {
                 pages.push(number(at, 4));
             }
         }
@@ -114,23 +120,43 @@ fn rows(file: &[u8], table: &str, path: &Path) -> Vec<Range<usize>> {
     found
 }
 
-/// The cell itself and what of it lies on other pages.
-fn leaf_cell(file: &[u8], start: usize) -> Vec<Range<usize>> {
-    let mut at = start;
-    let mut varint = || {
-        let mut number = 0;
-        loop {
-            let byte = file[at];
-            at += 1;
-            number = number << 7 | usize::from(byte & 0x7f);
-            if byte < 0x80 {
-                return number;
-            }
+/// Reads a number of one to nine bytes, and goes on behind it.
+fn varint(file: &[u8], at: &mut usize) -> usize {
+    let mut number = 0;
+    loop {
+        let byte = file[*at];
+        *at += 1;
+        number = number << 7 | usize::from(byte & 0x7f);
+        if byte < 0x80 {
+            return number;
         }
-    };
-    let payload = varint();
-    varint();
-    let (most, least) = (PAGE - 35, (PAGE - 12) * 32 / 255 - 23);
+    }
+}
+
+/// The row that starts here and what of it lies on other pages.
+fn row(file: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut at = start;
+    let payload = varint(file, &mut at);
+    varint(file, &mut at);
+    let mut ranges = payload_ranges(file, at, (payload, PAGE - 35));
+    // The byte before and the one behind it stand for the position, which is the key of the row: SQLite does not look at it.
+    ranges[0].start = at + 2;
+    ranges.push(start..at + 1);
+    ranges
+}
+
+/// As [`row`], of a table without rowid.
+fn row_without_rowid(file: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut at = start;
+    let payload = varint(file, &mut at);
+    let mut ranges = payload_ranges(file, at, (payload, (PAGE - 12) * 64 / 255 - 23));
+    ranges.push(start..at);
+    ranges
+}
+
+/// Where so many bytes are that start here, of which at most so many are on this page.
+fn payload_ranges(file: &[u8], start: usize, (payload, most): (usize, usize)) -> Vec<Range<usize>> {
+    let least = (PAGE - 12) * 32 / 255 - 23;
     let fitting = least + payload.saturating_sub(least) % (PAGE - 4);
     let local = if payload <= most {
         payload
@@ -139,9 +165,8 @@ fn leaf_cell(file: &[u8], start: usize) -> Vec<Range<usize>> {
     } else {
         least
     };
-    // The byte between them stands for the position, which is the key of the cell: SQLite does not look at it.
-    let mut ranges = vec![start..at + 1, at + 2..at + local];
-    let (mut left, mut pointer) = (payload - local, at + local);
+    let mut ranges = vec![start..start + local];
+    let (mut left, mut pointer) = (payload - local, start + local);
     while left > 0 {
         let page = u32::from_be_bytes(file[pointer..pointer + 4].try_into().unwrap()) as usize;
         ranges.push(pointer..pointer + 4);
@@ -227,7 +252,7 @@ fn every_flipped_bit_in_an_index_of_sealed_events_is_noticed() {
         "DELETE FROM rare_events WHERE position = 18",
         "UPDATE rare_events SET data = x'00' WHERE position = 18",
         "UPDATE rare_events SET position = 19 WHERE position = 18",
-        "INSERT INTO rare_events SELECT position + 1, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum
+        "INSERT INTO rare_events SELECT kind_id, position + 1, stream, version, schema_version, id, time, data, metadata, checksum
          FROM rare_events WHERE position = 18",
         "UPDATE streams SET name = 'order-3' WHERE name = 'order-2'",
     ] {

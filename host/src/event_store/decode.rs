@@ -14,9 +14,9 @@ use super::sealed::Unreadable;
 use super::segment::Segment;
 use crate::event::{EventBatch, EventRef, Position, StreamVersion, Timestamp};
 
-/// The columns that [`Decoder::push`] takes, in its order; after them comes the chain.
+/// The columns that [`Decoder::push`] takes, in its order.
 pub(super) const COLUMNS: &str =
-    "position, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum";
+    "position, stream_id, version, kind_id, schema_version, id, time, data, metadata, checksum, chain";
 
 /// Stream names that a reader remembers: of any two whose ids differ by a multiple of this, the later.
 const REMEMBERED: usize = 262_144;
@@ -99,7 +99,7 @@ impl Decoder {
         if !batch.is_empty() && batch.bytes() + data.len() + metadata.len() > max_bytes {
             return Ok(None);
         }
-        let (stream_id, kind_id) = (integer(1)?, integer(3)?);
+        let kind_id = integer(3)?;
         if self.kinds.get(kind_id).is_none() {
             self.kinds
                 .refresh(connection)?
@@ -109,7 +109,11 @@ impl Decoder {
         if kind.is_text != matches!(row.get_ref(7)?, ValueRef::Text(_)) {
             return Err(Damage::What("a value has the wrong type"));
         }
-        let stream = self.streams.get(connection, stream_id)?;
+        let stream = match row.get_ref(1)? {
+            // In a copy.
+            ValueRef::Text(name) => std::str::from_utf8(name).map_err(|_| Damage::What("its stream has no name"))?,
+            id => self.streams.get(connection, id.as_i64()?)?,
+        };
         let place = place(&mut self.places, kind_id as usize, || batch.kind_index(&kind.names));
         let start = batch.text.len();
         let event = EventRef {
@@ -157,14 +161,6 @@ impl Decoder {
         }
         segment.copy(range, batch);
         Ok(count)
-    }
-
-    /// The first event in the batch that is of none of these kinds.
-    pub fn first_unlike(&self, kinds: &[i64], batch: &EventBatch) -> Option<Position> {
-        let known: Vec<u32> = kinds.iter().filter_map(|kind| self.places.get(*kind as usize).copied()).collect();
-        let other = (0..batch.kind_table.len() as u32).find(|place| !known.contains(place))?;
-        let index = batch.kinds.iter().position(|place| *place == other)?;
-        Some(Position(batch.positions[index]))
     }
 
     pub fn unreadable(&self, error: Unreadable) -> EventStoreError {

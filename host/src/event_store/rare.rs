@@ -5,8 +5,16 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use super::decode::COLUMNS;
 use crate::event::EventBatch;
+
+/// The copies, with what a decoder takes: in the place of the stream's row its name, and no chain.
+pub(super) const COPIES: &str =
+    "SELECT position, stream, version, kind_id, schema_version, id, time, data, metadata, checksum, 0 FROM rare_events";
+
+const COPY: &str =
+    "INSERT INTO rare_events (position, stream, version, kind_id, schema_version, id, time, data, metadata, checksum)
+    SELECT position, name, version, kind_id, schema_version, events.id, time, data, metadata, checksum
+    FROM events JOIN streams ON streams.id = stream_id WHERE kind_id = ? AND position >= ? AND position < ?";
 
 /// A kind of event in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +51,7 @@ pub(super) fn choose(batch: &EventBatch, kinds: &[u32], percent: u32) -> Vec<Kin
 pub(super) fn keep(connection: &Connection, segment: Range<i64>, kinds: &[KindInSegment]) -> rusqlite::Result<()> {
     let mut index =
         connection.prepare_cached("INSERT INTO segment_kinds (kind_id, first_position, copies) VALUES (?, ?, ?)")?;
-    let mut copy = connection.prepare_cached(&format!(
-        "INSERT INTO rare_events ({COLUMNS}) SELECT {COLUMNS} FROM events
-         WHERE kind_id = ? AND position >= ? AND position < ?"
-    ))?;
+    let mut copy = connection.prepare_cached(COPY)?;
     for KindInSegment { id, copies } in kinds {
         index.execute(params![id, segment.start, *copies as i64])?;
         if *copies > 0 {

@@ -138,7 +138,7 @@ impl LogReader {
     }
 
     /// The events at the given positions, neighbours together. Breaks when the batch is full.
-    pub(super) fn read_runs(
+    fn read_runs(
         &mut self,
         positions: &[u64],
         max_bytes: usize,
@@ -168,19 +168,8 @@ impl LogReader {
                 return Ok(went_on);
             }
         }
-        self.read_from(("chain FROM events", run), max_bytes, batch, chain)
-    }
-
-    /// As [`LogReader::read_run`], of rows: of the table that `source` names after the chain's column.
-    pub(super) fn read_from(
-        &mut self,
-        (source, run): (&str, Range<u64>),
-        max_bytes: usize,
-        batch: &mut EventBatch,
-        mut chain: Option<&mut u64>,
-    ) -> Result<ControlFlow<()>, EventStoreError> {
         let Self { connection, decoder, .. } = self;
-        let sql = format!("SELECT {COLUMNS}, {source} WHERE position >= ? AND position < ? ORDER BY position");
+        let sql = format!("SELECT {COLUMNS} FROM events WHERE position >= ? AND position < ? ORDER BY position");
         let mut statement = connection.prepare_cached(&sql).map_err(|source| decoder.sqlite(source))?;
         let range = [run.start as i64, run.end as i64];
         let mut rows = statement.query(range).map_err(|source| decoder.sqlite(source))?;

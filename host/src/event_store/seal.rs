@@ -133,6 +133,12 @@ impl Drop for Sealer {
     }
 }
 
+/// How long to give way to others after work that took so long, to work this part of the time.
+fn pause_after(worked: Duration, percent: u32) -> Duration {
+    let percent = percent.clamp(1, 100);
+    worked * (100 - percent) / percent
+}
+
 pub(super) struct Steps {
     reader: LogReader,
     queue: mpsc::Sender<Job>,
@@ -154,8 +160,7 @@ impl Steps {
     fn step_and_pause(&mut self) -> Option<Duration> {
         let start = Instant::now();
         match self.step() {
-            // The writer is for others at least half of the time.
-            Ok(true) => Some(start.elapsed()),
+            Ok(true) => Some(pause_after(start.elapsed(), self.shared.options.sealing_percent)),
             Ok(false) => Some(PAUSE),
             Err(NotSealed::Closed) => None,
             Err(error) if error.is_transient() => {
@@ -323,6 +328,12 @@ mod tests {
         let error = fixture.sealing().step().unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("position 3"), "{error}");
         assert_eq!((fixture.count("events"), fixture.count("segments")), (4, 0));
+    }
+
+    #[test]
+    fn sealing_gives_way_for_the_rest_of_the_time() {
+        let pauses = [100, 50, 25, 1, 0].map(|percent| pause_after(Duration::from_millis(8), percent).as_millis());
+        assert_eq!(pauses, [0, 8, 24, 792, 792]);
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl LogReader {
             Direction::Backwards => "DESC",
         };
         let sql = format!(
-            "SELECT {COLUMNS}, chain FROM events WHERE stream_id = ? AND version BETWEEN ? AND ? ORDER BY version {order}"
+            "SELECT {COLUMNS} FROM events WHERE stream_id = ? AND version BETWEEN ? AND ? ORDER BY version {order}"
         );
         let Self { connection, decoder, .. } = self;
         let mut statement = connection.prepare_cached(&sql).map_err(|source| decoder.sqlite(source))?;

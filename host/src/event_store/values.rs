@@ -26,7 +26,8 @@ pub struct EventStoreOptions {
     pub max_idle_readers: usize,
     /// MiB of events kept for projections that are behind others; with 0 each reads for itself.
     pub shared_scan_mib: usize,
-    /// Whether old events are packed into segments. Segments are read all the same when not.
+    /// Whether old events are packed into segments: not by default, other than by a daemon's. Segments are read all
+    /// the same when not.
     pub seal: bool,
     /// The newest events, so many, are never sealed.
     pub seal_after_events: u64,
@@ -34,8 +35,10 @@ pub struct EventStoreOptions {
     pub segment_events: usize,
     /// Bytes of events after which a segment ends.
     pub segment_bytes: usize,
-    /// Part of a segment's bytes, in percent: so many events of its rarest kinds are kept as rows too.
+    /// Part of a segment's bytes, in percent, that events of its rarest kinds may have to be kept as rows too.
     pub rare_percent: u32,
+    /// Part of the time, in percent, that sealing works at most.
+    pub sealing_percent: u32,
 }
 
 impl Default for EventStoreOptions {
@@ -56,6 +59,7 @@ impl Default for EventStoreOptions {
             segment_events: 500,
             segment_bytes: 4 << 20,
             rare_percent: 5,
+            sealing_percent: 25,
         }
     }
 }

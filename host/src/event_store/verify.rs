@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use uuid::Uuid;
 
+use super::narrow::Wanted;
 use super::packed_index::Map;
 use super::read::LogReader;
 use super::sealed::key_of;
@@ -131,17 +132,16 @@ impl LogReader {
     fn verify_copies(&mut self, last: u64, kinds: &BTreeSet<u32>) -> Result<(), EventStoreError> {
         let Self { connection, decoder, segments, .. } = self;
         let segment = segments.at(connection, last).map_err(|error| decoder.unreadable(error))?;
-        let copied: Vec<usize> = (0..segment.len()).filter(|index| kinds.contains(&segment.kinds[*index])).collect();
-        let first = segment.first_position;
-        let [mut events, mut copies] = [EventBatch::default(), EventBatch::default()];
+        let (first, mut events, mut copies) = (segment.first_position, EventBatch::default(), EventBatch::default());
         decoder.begin(&mut events);
-        for index in &copied {
-            decoder.push_sealed(segment, *index..index + 1, &mut events, usize::MAX)?;
+        for index in (0..segment.len()).filter(|index| kinds.contains(&segment.kinds[*index])) {
+            decoder.push_sealed(segment, index..index + 1, &mut events, usize::MAX)?;
         }
+        let kinds: Vec<i64> = kinds.iter().map(|kind| i64::from(*kind)).collect();
+        let limit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
         self.decoder.begin(&mut copies);
-        for index in copied {
-            let _went_on = self.read_copy(first + index as u64, usize::MAX, &mut copies)?;
-        }
+        let wanted = Wanted { after: first - 1, kinds: &kinds, limit };
+        let _all = self.read_copies(&[(first, Some(events.len() as u64))], &wanted, &mut copies)?;
         if copies == events {
             Ok(())
         } else {
