@@ -25,7 +25,7 @@ struct Told {
 
 fn open(path: &Path) -> Result<EventStore, EventStoreError> {
     let options = EventStoreOptions { seal_after_events: 0, segment_events: 4, ..EventStoreOptions::default() };
-    EventStore::open(path, EventStoreOptions { rare_percent: 60, ..options })
+    EventStore::open(path, EventStoreOptions { seal: false, rare_percent: 60, ..options })
 }
 
 impl Told {

@@ -64,7 +64,9 @@ impl Fixture {
         Self::with(EventStoreOptions::default())
     }
 
+    /// It does not seal by itself.
     pub fn with(options: EventStoreOptions) -> Self {
+        let options = EventStoreOptions { seal: false, ..options };
         let folder = tempfile::tempdir().unwrap();
         let store = EventStore::open(&folder.path().join("events.db"), options).unwrap();
         Self { folder, store }

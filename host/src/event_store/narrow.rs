@@ -166,7 +166,9 @@ fn segments_with(connection: &Connection, kinds: &[i64], range: Range<u64>) -> r
         let copies = row.get::<_, Option<i64>>(1)?.map(|copies| copies as u64);
         let is_full = places.len() >= SEGMENTS_AT_ONCE;
         match places.last_mut() {
-            Some((last, all)) if *last == first => *all = all.zip(copies).map(|(all, copies)| all + copies),
+            Some((last, all)) if *last == first => {
+                *all = all.zip(copies).map(|(all, copies)| all.saturating_add(copies))
+            }
             _ if is_full => break,
             _ => places.push((first, copies)),
         }

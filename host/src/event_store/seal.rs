@@ -248,7 +248,7 @@ fn rows(connection: &Connection, batch: &EventBatch) -> rusqlite::Result<Vec<Sto
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::super::fixture::{Fixture, event, request};
-    use super::super::{AppendRequest, EventStoreOptions};
+    use super::super::{AppendRequest, EventStore, EventStoreOptions};
     use super::*;
     use crate::event::NewEvent;
 
@@ -338,16 +338,15 @@ mod tests {
 
     #[test]
     fn a_running_store_seals_and_closes_at_once() {
-        let options =
-            EventStoreOptions { seal: true, seal_after_events: 10, segment_events: 10, ..EventStoreOptions::default() };
-        let fixture = Fixture::with(options);
+        let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=100)).unwrap();
-        let fixture = fixture.reopened_after(|_| ());
-        let waker = Waker::new();
-        while fixture.store.stats().sealed_events < 90 {
+        fixture.store.clone().close();
+        let options = EventStoreOptions { seal_after_events: 10, segment_events: 10, ..EventStoreOptions::default() };
+        let (store, waker) = (EventStore::open(&fixture.path(), options).unwrap(), Waker::new());
+        while store.stats().sealed_events < 90 {
             waker.wait(Duration::from_millis(1));
         }
-        fixture.store.clone().close();
+        store.close();
         assert_eq!((fixture.count("events"), fixture.count("segments")), (10, 9));
     }
 }

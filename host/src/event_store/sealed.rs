@@ -293,7 +293,8 @@ mod tests {
         let (plain, sealed) = twins(60);
         let path = sealed.path();
         sealed.store.clone().close();
-        let store = super::super::EventStore::open(&path, EventStoreOptions::default()).unwrap();
+        let options = EventStoreOptions { seal: false, ..EventStoreOptions::default() };
+        let store = super::super::EventStore::open(&path, options).unwrap();
         let all = |store: &super::super::EventStore| {
             let mut batch = EventBatch::default();
             let limit = ReadLimit { events: 99, bytes: 9999 };

@@ -26,8 +26,7 @@ pub struct EventStoreOptions {
     pub max_idle_readers: usize,
     /// MiB of events kept for projections that are behind others; with 0 each reads for itself.
     pub shared_scan_mib: usize,
-    /// Whether old events are packed into segments: not by default, other than by a daemon's. Segments are read all
-    /// the same when not.
+    /// Whether old events are packed into segments. Segments are read all the same when not.
     pub seal: bool,
     /// The newest events, so many, are never sealed.
     pub seal_after_events: u64,
@@ -54,7 +53,7 @@ impl Default for EventStoreOptions {
             cache_mib: 64,
             max_idle_readers: 4,
             shared_scan_mib: 64,
-            seal: false,
+            seal: true,
             seal_after_events: 100_000,
             segment_events: 500,
             segment_bytes: 4 << 20,

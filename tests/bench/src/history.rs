@@ -92,6 +92,7 @@ impl History {
         let options = EventStoreOptions {
             max_events_per_append: IMPORT,
             max_events_per_commit: IMPORT,
+            seal: false,
             ..EventStoreOptions::default()
         };
         let store = EventStore::open(&self.file(), options);
