@@ -165,7 +165,7 @@ fn payload_ranges(file: &[u8], start: usize, (payload, most): (usize, usize)) ->
     } else {
         least
     };
-    let mut ranges = vec![start..start + local];
+    let mut ranges: Vec<_> = std::iter::once(start..start + local).collect();
     let (mut left, mut pointer) = (payload - local, start + local);
     while left > 0 {
         let page = u32::from_be_bytes(file[pointer..pointer + 4].try_into().unwrap()) as usize;

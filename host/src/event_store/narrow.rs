@@ -244,7 +244,7 @@ mod tests {
 
     /// Appends events of random kinds, of which most are few.
     fn fill(stores: &[&EventStore], events: Range<u128>, dice: &mut Dice) {
-        let skewed = |dice: &mut Dice| dice.roll(30).checked_sub(27).unwrap_or_default();
+        let skewed = |dice: &mut Dice| dice.roll(30).saturating_sub(27);
         let made = events.map(|n| {
             let name = stream(&format!("{}-{}", CATEGORIES[skewed(dice)], dice.roll(4)));
             let data = format!("\"{}\"", "x".repeat(dice.roll(200))).into_bytes();
