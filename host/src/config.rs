@@ -21,7 +21,8 @@ pub const EXAMPLE: &str = include_str!("../config.example.toml");
 const PREFIX: &str = "LANTERN_";
 
 /// The only numbers that may be 0; others would stop the daemon from doing anything.
-const MAY_BE_ZERO: [&str; 3] = ["events.shared_scan_mib", "events.seal_after_events", "projections.retries"];
+const MAY_BE_ZERO: [&str; 4] =
+    ["events.shared_scan_mib", "events.seal_after_events", "events.rare_percent", "projections.retries"];
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]

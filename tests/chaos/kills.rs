@@ -34,9 +34,10 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Small batches, commits and segments, so that most deaths come in the middle of something.
 const SETTINGS: &str = "
 [events]
-seal = true
 seal_after_events = 60
 segment_events = 10
+rare_percent = 40
+sealing_percent = 50
 [projections]
 batch_events = 20
 flush_events = 40

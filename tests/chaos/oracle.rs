@@ -150,6 +150,12 @@ fn judge_file(host: &TestHost, head: u64, versions: &BTreeMap<String, u64>) -> r
         end += events;
     }
     assert_eq!(end, sealed, "what the log says is sealed");
+    let copies =
+        "SELECT (SELECT coalesce(sum(copies), 0) FROM segment_kinds), count(*), count(nullif(position <= ?, 0))
+                  FROM rare_events";
+    let copies: (u64, u64, u64) =
+        file.query_row(copies, [sealed], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    assert!(copies.0 == copies.1 && copies.1 == copies.2, "copies of sealed events: said, there, sealed: {copies:?}");
     let rows = "SELECT count(*), coalesce(min(position), 0), coalesce(max(position), 0) FROM events";
     let rows: (u64, u64, u64) = file.query_row(rows, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let expected = if sealed == head { (0, 0, 0) } else { (head - sealed, sealed + 1, head) };

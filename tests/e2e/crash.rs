@@ -19,7 +19,8 @@ const EVENTS: u64 = 40_000;
 const SETTINGS: &str = "[projections]\nbatch_events = 1\nflush_events = 1\nunfinished_runs = 1000000\n";
 
 /// Everything old is sealed, in segments so small that most kills come in the middle of one.
-const SEALING: &str = "[events]\nseal = true\nseal_after_events = 1000\nsegment_events = 20\n";
+const SEALING: &str =
+    "[events]\nseal_after_events = 1000\nsegment_events = 20\nrare_percent = 20\nsealing_percent = 50\n";
 const SEALED: u64 = EVENTS - 1000;
 
 /// How a run ends that nobody disturbs.

@@ -162,6 +162,8 @@ fn events(config: &config::Events) -> EventStoreOptions {
         seal_after_events: config.seal_after_events,
         segment_events: config.segment_events,
         segment_bytes: config.segment_bytes,
+        rare_percent: config.rare_percent,
+        sealing_percent: config.sealing_percent,
     }
 }
 

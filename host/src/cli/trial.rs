@@ -71,6 +71,11 @@ impl Outcome {
     }
 }
 
+/// For a log that is gone before it would be worth sealing.
+fn rows_only() -> EventStoreOptions {
+    EventStoreOptions { seal: false, ..EventStoreOptions::default() }
+}
+
 impl History {
     /// Reads JSON lines, in the form that `lantern events import` takes.
     ///
@@ -97,7 +102,7 @@ impl History {
         // A snapshot, whatever a daemon does meanwhile.
         let copied = source.and_then(|source| source.execute("VACUUM INTO ?", [copy.to_string_lossy()]));
         copied.with_context(|| format!("cannot copy {}", log.display()))?;
-        let copy = EventStore::open(&copy, EventStoreOptions::default())?;
+        let copy = EventStore::open(&copy, rows_only())?;
         let mut reader = copy.reader()?;
         let mut batch = EventBatch::default();
         while history.len() < events.min(copy.head().0) {
@@ -110,7 +115,7 @@ impl History {
 
     fn empty() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("lantern-trial-").tempdir().context("no room for a trial")?;
-        let events = EventStore::open(&folder.path().join("events.db"), EventStoreOptions::default())?;
+        let events = EventStore::open(&folder.path().join("events.db"), rows_only())?;
         Ok(Self { events, folder })
     }
 

@@ -98,6 +98,8 @@ pub struct Events {
     pub seal_after_events: u64,
     pub segment_events: usize,
     pub segment_bytes: usize,
+    pub rare_percent: u32,
+    pub sealing_percent: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,10 +243,12 @@ impl Default for Events {
             cache_mib: 64,
             max_idle_readers: 4,
             shared_scan_mib: 64,
-            seal: false,
+            seal: true,
             seal_after_events: 100_000,
             segment_events: 500,
             segment_bytes: 4 << 20,
+            rare_percent: 5,
+            sealing_percent: 25,
         }
     }
 }

@@ -99,7 +99,7 @@ impl Decoder {
         if !batch.is_empty() && batch.bytes() + data.len() + metadata.len() > max_bytes {
             return Ok(None);
         }
-        let (stream_id, kind_id) = (integer(1)?, integer(3)?);
+        let kind_id = integer(3)?;
         if self.kinds.get(kind_id).is_none() {
             self.kinds
                 .refresh(connection)?
@@ -109,7 +109,11 @@ impl Decoder {
         if kind.is_text != matches!(row.get_ref(7)?, ValueRef::Text(_)) {
             return Err(Damage::What("a value has the wrong type"));
         }
-        let stream = self.streams.get(connection, stream_id)?;
+        let stream = match row.get_ref(1)? {
+            // In a copy.
+            ValueRef::Text(name) => std::str::from_utf8(name).map_err(|_| Damage::What("its stream has no name"))?,
+            id => self.streams.get(connection, id.as_i64()?)?,
+        };
         let place = place(&mut self.places, kind_id as usize, || batch.kind_index(&kind.names));
         let start = batch.text.len();
         let event = EventRef {

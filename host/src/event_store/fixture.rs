@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::seal::Steps;
 use super::{AppendRequest, Appended, EventStore, EventStoreOptions, ReadLimit};
-use crate::event::{ExpectedVersion, JSON, NewEvent, StreamName, Timestamp};
+use crate::event::{ExpectedVersion, Interest, JSON, NewEvent, StreamName, Timestamp};
 
 pub(super) const NO_LIMIT: ReadLimit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
 
@@ -37,6 +37,22 @@ pub(super) fn request(name: &str, ids: impl IntoIterator<Item = u128>) -> Append
     AppendRequest { stream: stream(name), expected: ExpectedVersion::Any, events }
 }
 
+/// Interest in events of a category and of these types.
+pub(super) fn interest(category: Option<&str>, event_types: &[&str]) -> Interest {
+    let event_types = event_types.iter().map(|name| (*name).to_owned()).collect();
+    Interest { category: category.map(str::to_owned), event_types }
+}
+
+/// Numbers that look random, the same for the same seed.
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
 /// A store in a folder of its own.
 pub(super) struct Fixture {
     folder: TempDir,
@@ -48,7 +64,9 @@ impl Fixture {
         Self::with(EventStoreOptions::default())
     }
 
+    /// It does not seal by itself.
     pub fn with(options: EventStoreOptions) -> Self {
+        let options = EventStoreOptions { seal: false, ..options };
         let folder = tempfile::tempdir().unwrap();
         let store = EventStore::open(&folder.path().join("events.db"), options).unwrap();
         Self { folder, store }
@@ -70,6 +88,12 @@ impl Fixture {
     pub fn sealing(&self) -> Steps {
         let inner = &self.store.inner;
         Steps::new(self.store.reader().unwrap(), inner.queue().unwrap(), Arc::clone(&inner.shared))
+    }
+
+    /// How many rows a table has.
+    pub fn count(&self, table: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        Connection::open(self.path()).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
     }
 
     pub fn path(&self) -> PathBuf {

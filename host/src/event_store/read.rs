@@ -1,16 +1,15 @@
 //! Reads the log in pages, on a connection of its own. Verifies what it reads and holds no
 //! transaction between two calls, so that it never keeps the writer from tidying up.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Rows};
+use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use super::checksum::{chain_on, chain_start};
 use super::decode::{COLUMNS, Decoder};
+use super::narrow::Wanted;
 use super::sealed::{self, Segments};
 use super::{EventStoreError, ReadLimit};
 use crate::event::{EventBatch, Interest, Position};
@@ -119,47 +118,7 @@ impl LogReader {
             return self.scan(after, head, limit, batch);
         };
         let kinds = kinds.to_vec();
-        let mut went_on = self.read_sealed_kinds(after.0, &kinds, limit, batch)?;
-        if went_on.is_continue() {
-            let range = after.0.max(self.sealed) + 1..head.0 + 1;
-            let wanted = merge(&self.connection, ROWS, (&kinds, range), limit.events - batch.len())
-                .map_err(|source| self.decoder.sqlite(source))?;
-            went_on = self.read_runs(&wanted, limit.bytes, batch)?;
-        }
-        if went_on.is_continue() && batch.len() < limit.events {
-            return Ok(head);
-        }
-        Ok(batch.positions.last().map_or(head, |last| Position(*last)))
-    }
-
-    /// The sealed events of these kinds after a position. Unpacks only segments that have one. Breaks
-    /// when the batch is full.
-    fn read_sealed_kinds(
-        &mut self,
-        after: u64,
-        kinds: &[i64],
-        limit: ReadLimit,
-        batch: &mut EventBatch,
-    ) -> Result<ControlFlow<()>, EventStoreError> {
-        let Self { connection, decoder, segments, sealed, .. } = self;
-        let mut next = if after < *sealed { sealed::first_position(connection, after + 1) } else { Ok(u64::MAX) }
-            .map_err(|source| decoder.sqlite(source))?;
-        while next <= *sealed {
-            let found = merge(connection, SEGMENTS, (kinds, next..*sealed + 1), limit.events)
-                .map_err(|source| decoder.sqlite(source))?;
-            for first in &found {
-                let segment = segments.at(connection, *first).map_err(|error| decoder.unreadable(error))?;
-                let here = segment.after(after).take_while(|index| segment.first_position + *index as u64 <= *sealed);
-                for index in here.filter(|index| kinds.contains(&segment.kinds[*index].into())) {
-                    let is_full = batch.len() >= limit.events;
-                    if is_full || decoder.push_sealed(segment, index..index + 1, batch, limit.bytes)? == 0 {
-                        return Ok(ControlFlow::Break(()));
-                    }
-                }
-            }
-            next = found.last().map_or(u64::MAX, |last| last + 1);
-        }
-        Ok(ControlFlow::Continue(()))
+        self.read_kinds(&Wanted { after: after.0, kinds: &kinds, limit }, head, batch)
     }
 
     /// Every event after a position and up to the head, with the chain.
@@ -317,65 +276,13 @@ const FIRST_OF_KIND: &str = "SELECT min(at) FROM (
     SELECT min(position) AS at FROM events WHERE kind_id = ?1
     UNION ALL SELECT min(first_position) FROM segment_kinds WHERE kind_id = ?1)";
 
-/// What has a kind and a position, each in an index.
-type Indexed = (&'static str, &'static str);
-const ROWS: Indexed = ("events", "position");
-const SEGMENTS: Indexed = ("segment_kinds", "first_position");
-
-/// The first positions of the range at which there is an event of one of the kinds, or a segment with one,
-/// from the index alone.
-fn merge(
-    connection: &Connection,
-    of: Indexed,
-    (kinds, range): (&[i64], Range<u64>),
-    limit: usize,
-) -> rusqlite::Result<Vec<u64>> {
-    let statements = (0..kinds.len()).map(|place| connection.prepare_cached(&of_kind(of, place)));
-    let mut statements = statements.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut cursors = Vec::with_capacity(kinds.len());
-    for (statement, kind) in statements.iter_mut().zip(kinds) {
-        cursors.push(statement.query([*kind, range.start as i64, range.end as i64])?);
-    }
-    let mut next = BinaryHeap::with_capacity(kinds.len());
-    for (place, cursor) in cursors.iter_mut().enumerate() {
-        next.extend(position_of(cursor)?.map(|position| Reverse((position, place))));
-    }
-    let mut positions = Vec::new();
-    while positions.len() < limit
-        && let Some(Reverse((position, place))) = next.pop()
-    {
-        if positions.last() != Some(&position) {
-            positions.push(position);
-        }
-        next.extend(position_of(&mut cursors[place])?.map(|position| Reverse((position, place))));
-    }
-    Ok(positions)
-}
-
-/// The positions of one kind, in a range. Statements with different text stay prepared side by side,
-/// hence `place`.
-fn of_kind((table, position): Indexed, place: usize) -> String {
-    format!(
-        "SELECT /* {place} */ {position} FROM {table} WHERE kind_id = ? AND {position} >= ? AND {position} < ? ORDER BY {position}"
-    )
-}
-
-fn position_of(cursor: &mut Rows<'_>) -> rusqlite::Result<Option<u64>> {
-    cursor.next()?.map(|row| row.get::<_, i64>(0).map(|position| position as u64)).transpose()
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::super::fixture::{Fixture, NO_LIMIT, event, request};
+    use super::super::fixture::{Fixture, NO_LIMIT, event, interest, request};
     use super::*;
     use crate::event::NewEvent;
     use crate::event_store::AppendRequest;
-
-    fn interest(category: Option<&str>, event_types: &[&str]) -> Interest {
-        let event_types = event_types.iter().map(|name| (*name).to_owned()).collect();
-        Interest { category: category.map(str::to_owned), event_types }
-    }
 
     /// The positions read, and how far the log was looked at.
     fn read(reader: &mut LogReader, after: u64, interests: &[Interest], limit: ReadLimit) -> (Vec<u64>, u64) {
@@ -450,9 +357,6 @@ mod tests {
         });
         let mut reader = fixture.store.reader().unwrap();
         assert_eq!(read(&mut reader, 0, &[interest(Some("cart"), &[])], NO_LIMIT), (vec![2, 5, 8], 9));
-        let mut plan = reader.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", of_kind(ROWS, 0))).unwrap();
-        let plan: String = plan.query_row([1, 1, 9], |row| row.get("detail")).unwrap();
-        assert_eq!(plan, "SEARCH events USING COVERING INDEX events_by_kind (kind_id=? AND rowid>? AND rowid<?)");
     }
 
     #[test]

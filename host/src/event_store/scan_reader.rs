@@ -158,18 +158,13 @@ fn own(batch: &mut Arc<EventBatch>) -> &mut EventBatch {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::super::fixture::{Fixture, NO_LIMIT, event, request, stream};
+    use super::super::fixture::{Dice, Fixture, NO_LIMIT, event, interest, request, stream};
     use super::super::head::Head;
     use super::super::{EventStore, EventStoreOptions, ReadAhead};
     use super::*;
     use crate::event::NewEvent;
 
     const THREE: ReadLimit = ReadLimit { events: 3, bytes: usize::MAX };
-
-    fn interest(category: Option<&str>, event_types: &[&str]) -> Interest {
-        let event_types = event_types.iter().map(|name| (*name).to_owned()).collect();
-        Interest { category: category.map(str::to_owned), event_types }
-    }
 
     fn everything() -> Arc<[Interest]> {
         [Interest::everything()].into()
@@ -317,14 +312,5 @@ mod tests {
         let mut reader = ScanReader::new(fixture.store.reader().unwrap(), Arc::clone(&shared), None);
         assert_eq!(read(&mut reader, &everything()).0, (1..=9).collect::<Vec<_>>());
         assert_eq!(shared.scan.counts(), [0, 0]);
-    }
-
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, sides: usize) -> usize {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) as usize % sides
-        }
     }
 }

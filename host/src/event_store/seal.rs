@@ -15,6 +15,7 @@ use super::append::Work;
 use super::checksum;
 use super::head::Waker;
 use super::packed_index::{Entry, Map};
+use super::rare::{self, KindInSegment};
 use super::sealed::key_of;
 use super::segment::{MAX_EVENTS, Packed, Segment, pack};
 use super::writer::{Job, Shared};
@@ -31,7 +32,7 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Sealing {
     pub packed: Packed,
-    kinds: Vec<u32>,
+    kinds: Vec<KindInSegment>,
     streams: Vec<Entry>,
     ids: Vec<Entry>,
 }
@@ -47,6 +48,7 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
         .prepare_cached("UPDATE log SET sealed = ? WHERE sealed = ?")?
         .execute([first + count - 1, first - 1])?;
     changed(moved, 1)?;
+    rare::keep(connection, first..first + count, kinds)?;
     let deleted = connection
         .prepare_cached("DELETE FROM events WHERE position >= ? AND position < ?")?
         .execute([first, first + count])?;
@@ -67,10 +69,6 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
             packed.text,
             checksum::of_packed(&packed.numbers, &packed.text) as i64
         ])?;
-    let mut insert = connection.prepare_cached("INSERT INTO segment_kinds (kind_id, first_position) VALUES (?, ?)")?;
-    for kind in kinds {
-        insert.execute(params![kind, first])?;
-    }
     Map::Streams.add(connection, streams)?;
     Map::Ids.add(connection, ids)
 }
@@ -135,6 +133,12 @@ impl Drop for Sealer {
     }
 }
 
+/// How long to give way to others after work that took so long, to work this part of the time.
+fn pause_after(worked: Duration, percent: u32) -> Duration {
+    let percent = percent.clamp(1, 100);
+    worked * (100 - percent) / percent
+}
+
 pub(super) struct Steps {
     reader: LogReader,
     queue: mpsc::Sender<Job>,
@@ -156,8 +160,7 @@ impl Steps {
     fn step_and_pause(&mut self) -> Option<Duration> {
         let start = Instant::now();
         match self.step() {
-            // The writer is for others at least half of the time.
-            Ok(true) => Some(start.elapsed()),
+            Ok(true) => Some(pause_after(start.elapsed(), self.shared.options.sealing_percent)),
             Ok(false) => Some(PAUSE),
             Err(NotSealed::Closed) => None,
             Err(error) if error.is_transient() => {
@@ -198,7 +201,7 @@ impl Steps {
         let Self { reader, batch, .. } = self;
         let chains = reader.read_with_chains(after, limit, batch)?;
         let rows = rows(&reader.connection, batch).map_err(|source| reader.decoder.sqlite(source))?;
-        let mut kinds: Vec<u32> = rows.iter().map(|row| row.kind_id).collect();
+        let kinds: Vec<u32> = rows.iter().map(|row| row.kind_id).collect();
         let packed = pack(batch, &kinds, chains)?;
         reader.decoder.begin(&mut self.unpacked);
         let same = self.segment.unpack(&packed.borrowed(), &mut Decompressor::default()).is_ok()
@@ -214,10 +217,9 @@ impl Steps {
         let of_streams = versions.chunk_by(|one, next| one.0 == next.0);
         let streams = of_streams.filter_map(|versions| Some((*versions.last()?, first))).collect();
         let mut ids: Vec<Entry> = batch.iter().map(|event| (key_of(event.id), first)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
         ids.sort_unstable();
         ids.dedup();
+        let kinds = rare::choose(batch, &kinds, self.shared.options.rare_percent);
         Ok(Sealing { packed, kinds, streams, ids })
     }
 }
@@ -246,14 +248,9 @@ fn rows(connection: &Connection, batch: &EventBatch) -> rusqlite::Result<Vec<Sto
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::super::fixture::{Fixture, event, request};
-    use super::super::{AppendRequest, EventStoreOptions};
+    use super::super::{AppendRequest, EventStore, EventStoreOptions};
     use super::*;
     use crate::event::NewEvent;
-
-    fn count(fixture: &Fixture, table: &str) -> u64 {
-        let sql = format!("SELECT count(*) FROM {table}");
-        Connection::open(fixture.path()).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
-    }
 
     #[test]
     fn only_whole_segments_of_old_events_are_sealed() {
@@ -263,7 +260,7 @@ mod tests {
             let known = fixture.store.head().0;
             fixture.store.append(request("order-1", (known..appended).map(u128::from))).unwrap();
             assert_eq!(fixture.seal(), sealed, "of {appended}");
-            assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (appended - sealed, sealed / 4));
+            assert_eq!((fixture.count("events"), fixture.count("segments")), (appended - sealed, sealed / 4));
         }
     }
 
@@ -273,14 +270,16 @@ mod tests {
         let fixture = Fixture::with(EventStoreOptions { segment_events: 4, ..options });
         let events = (1..=8).map(|n| NewEvent { data: vec![b'1'; 1000], ..event(n) }).collect();
         fixture.store.append(AppendRequest { events, ..request("order-1", []) }).unwrap();
-        assert_eq!((fixture.seal(), count(&fixture, "segments")), (6, 3));
+        assert_eq!((fixture.seal(), fixture.count("segments")), (6, 3));
     }
 
     #[test]
     fn a_statement_that_fails_leaves_the_rows_and_no_part_of_the_segment() {
-        for table in ["log", "segments", "segment_kinds", "segment_index"] {
-            let fixture = Fixture::in_segments_of(4);
-            fixture.store.append(request("order-1", 1..=4)).unwrap();
+        for table in ["log", "segments", "segment_kinds", "segment_index", "rare_events"] {
+            let options = EventStoreOptions { seal_after_events: 0, segment_events: 4, ..EventStoreOptions::default() };
+            let fixture = Fixture::with(EventStoreOptions { rare_percent: 40, ..options });
+            fixture.store.append(request("order-1", 1..=3)).unwrap();
+            fixture.store.append(request("cart-1", [4])).unwrap();
             let sealing = fixture.sealing().pack(Position(0), ReadLimit { events: 4, bytes: usize::MAX }).unwrap();
             let mut connection = Connection::open(fixture.path()).unwrap();
             let trap = if table == "log" { "UPDATE" } else { "INSERT" };
@@ -292,9 +291,10 @@ mod tests {
             let transaction = connection.transaction().unwrap();
             assert!(replace_rows(&transaction, &sealing).is_err());
             drop(transaction);
-            let counts = ["events", "segments", "segment_kinds", "segment_index"].map(|table| count(&fixture, table));
-            assert_eq!(counts, [4, 0, 0, 0], "{table}");
+            let tables = ["events", "segments", "segment_kinds", "segment_index", "rare_events"];
+            assert_eq!(tables.map(|table| fixture.count(table)), [4, 0, 0, 0, 0], "{table}");
             assert_eq!(fixture.seal(), 4, "a later try succeeds");
+            assert_eq!(fixture.count("rare_events"), 1);
         }
     }
 
@@ -315,7 +315,7 @@ mod tests {
         assert!(replace(&mut connection, &first).is_err(), "it is there already");
         connection.execute("DELETE FROM events WHERE position = 6", []).unwrap();
         assert!(replace(&mut connection, &second).is_err(), "a row is missing");
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (3, 1));
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (3, 1));
     }
 
     #[test]
@@ -327,21 +327,26 @@ mod tests {
         });
         let error = fixture.sealing().step().unwrap_err();
         assert!(!error.is_transient() && error.to_string().contains("position 3"), "{error}");
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (4, 0));
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (4, 0));
+    }
+
+    #[test]
+    fn sealing_gives_way_for_the_rest_of_the_time() {
+        let pauses = [100, 50, 25, 1, 0].map(|percent| pause_after(Duration::from_millis(8), percent).as_millis());
+        assert_eq!(pauses, [0, 8, 24, 792, 792]);
     }
 
     #[test]
     fn a_running_store_seals_and_closes_at_once() {
-        let options =
-            EventStoreOptions { seal: true, seal_after_events: 10, segment_events: 10, ..EventStoreOptions::default() };
-        let fixture = Fixture::with(options);
+        let fixture = Fixture::new();
         fixture.store.append(request("order-1", 1..=100)).unwrap();
-        let fixture = fixture.reopened_after(|_| ());
-        let waker = Waker::new();
-        while fixture.store.stats().sealed_events < 90 {
+        fixture.store.clone().close();
+        let options = EventStoreOptions { seal_after_events: 10, segment_events: 10, ..EventStoreOptions::default() };
+        let (store, waker) = (EventStore::open(&fixture.path(), options).unwrap(), Waker::new());
+        while store.stats().sealed_events < 90 {
             waker.wait(Duration::from_millis(1));
         }
-        fixture.store.clone().close();
-        assert_eq!((count(&fixture, "events"), count(&fixture, "segments")), (10, 9));
+        store.close();
+        assert_eq!((fixture.count("events"), fixture.count("segments")), (10, 9));
     }
 }

@@ -150,6 +150,14 @@ pub(super) fn first_position(connection: &Connection, position: u64) -> rusqlite
     Ok(first.map_or(position, |first| first as u64))
 }
 
+/// Where the first segment after a position begins; `i64::MAX` when there is none.
+pub(super) fn next_segment(connection: &Connection, position: u64) -> rusqlite::Result<u64> {
+    let first: Option<i64> = connection
+        .prepare_cached("SELECT min(first_position) FROM segments WHERE first_position > ?")?
+        .query_row([position as i64], |row| row.get(0))?;
+    Ok(first.unwrap_or(i64::MAX) as u64)
+}
+
 /// The chain of the last event in the segment that holds a position.
 pub(super) fn chain_after(connection: &Connection, position: u64) -> rusqlite::Result<Option<u64>> {
     connection
@@ -161,7 +169,7 @@ pub(super) fn chain_after(connection: &Connection, position: u64) -> rusqlite::R
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::super::fixture::{Fixture, event, request, stream};
+    use super::super::fixture::{Fixture, event, interest, request, stream};
     use super::super::{AppendError, AppendRequest, Direction, EventStoreError, EventStoreOptions, ReadLimit};
     use super::*;
     use crate::event::{EventBatch, ExpectedVersion, Interest, NewEvent, Position, StreamVersion};
@@ -197,10 +205,6 @@ mod tests {
 
     #[test]
     fn reads_of_the_log_do_not_depend_on_what_is_sealed() {
-        let interest = |category: Option<&str>, event_types: &[&str]| Interest {
-            category: category.map(str::to_owned),
-            event_types: event_types.iter().map(|name| (*name).to_owned()).collect(),
-        };
         let interests = [
             vec![interest(None, &[])],
             vec![interest(None, &["Shipped"])],
@@ -289,7 +293,8 @@ mod tests {
         let (plain, sealed) = twins(60);
         let path = sealed.path();
         sealed.store.clone().close();
-        let store = super::super::EventStore::open(&path, EventStoreOptions::default()).unwrap();
+        let options = EventStoreOptions { seal: false, ..EventStoreOptions::default() };
+        let store = super::super::EventStore::open(&path, options).unwrap();
         let all = |store: &super::super::EventStore| {
             let mut batch = EventBatch::default();
             let limit = ReadLimit { events: 99, bytes: 9999 };

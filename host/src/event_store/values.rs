@@ -34,6 +34,10 @@ pub struct EventStoreOptions {
     pub segment_events: usize,
     /// Bytes of events after which a segment ends.
     pub segment_bytes: usize,
+    /// Part of a segment's bytes, in percent, that events of its rarest kinds may have to be kept as rows too.
+    pub rare_percent: u32,
+    /// Part of the time, in percent, that sealing works at most.
+    pub sealing_percent: u32,
 }
 
 impl Default for EventStoreOptions {
@@ -49,10 +53,12 @@ impl Default for EventStoreOptions {
             cache_mib: 64,
             max_idle_readers: 4,
             shared_scan_mib: 64,
-            seal: false,
+            seal: true,
             seal_after_events: 100_000,
             segment_events: 500,
             segment_bytes: 4 << 20,
+            rare_percent: 5,
+            sealing_percent: 25,
         }
     }
 }

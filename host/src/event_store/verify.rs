@@ -1,10 +1,11 @@
 //! Verifies the whole log: every event against its checksum and the chain, every index against the events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use uuid::Uuid;
 
+use super::narrow::Wanted;
 use super::packed_index::Map;
 use super::read::LogReader;
 use super::sealed::key_of;
@@ -111,8 +112,9 @@ impl LogReader {
             let Self { connection, decoder, segments, .. } = self;
             let segment = segments.at(connection, next).map_err(|error| decoder.unreadable(error))?;
             let found = expected.find(connection, segment).map_err(|source| decoder.sqlite(source))?;
-            found.map_err(|what| decoder.corrupt(segment.first_position, what))?;
+            let copied = found.map_err(|what| decoder.corrupt(segment.first_position, what))?;
             next = segment.last_position() + 1;
+            self.verify_copies(next - 1, &copied)?;
             if !go_on(Verifying::SealedIndexes(Position(next - 1))) {
                 return Ok(None);
             }
@@ -124,6 +126,27 @@ impl LogReader {
             return Err(self.damaged("an index of sealed events has entries that lead to none"));
         }
         Ok(Some(Position(sealed)))
+    }
+
+    /// Compares the copies of events of these kinds with the events in the segment that ends here.
+    fn verify_copies(&mut self, last: u64, kinds: &BTreeSet<u32>) -> Result<(), EventStoreError> {
+        let Self { connection, decoder, segments, .. } = self;
+        let segment = segments.at(connection, last).map_err(|error| decoder.unreadable(error))?;
+        let (first, mut events, mut copies) = (segment.first_position, EventBatch::default(), EventBatch::default());
+        decoder.begin(&mut events);
+        for index in (0..segment.len()).filter(|index| kinds.contains(&segment.kinds[*index])) {
+            decoder.push_sealed(segment, index..index + 1, &mut events, usize::MAX)?;
+        }
+        let kinds: Vec<i64> = kinds.iter().map(|kind| i64::from(*kind)).collect();
+        let limit = ReadLimit { events: usize::MAX, bytes: usize::MAX };
+        self.decoder.begin(&mut copies);
+        let wanted = Wanted { after: first - 1, kinds: &kinds, limit };
+        let _all = self.read_copies(&[(first, Some(events.len() as u64))], &wanted, &mut copies)?;
+        if copies == events {
+            Ok(())
+        } else {
+            Err(self.decoder.corrupt(first, "copies of events of its segment differ"))
+        }
     }
 
     /// What SQLite itself can find: pages that make no sense, and indexes that do not fit to their tables.
@@ -146,24 +169,41 @@ struct Entries {
     kinds: u64,
     streams: u64,
     ids: u64,
+    copies: u64,
 }
 
 impl Entries {
     fn count(connection: &Connection, sealed: u64) -> rusqlite::Result<Self> {
         let of_kinds = "SELECT count(*) FROM segment_kinds WHERE first_position <= ?";
         let kinds = connection.query_row(of_kinds, [sealed as i64], |row| row.get(0))?;
-        Ok(Self { kinds, streams: Map::Streams.count(connection)?, ids: Map::Ids.count(connection)? })
+        let of_copies = "SELECT count(*) FROM rare_events WHERE position <= ?";
+        let copies = connection.query_row(of_copies, [sealed as i64], |row| row.get(0))?;
+        Ok(Self { kinds, streams: Map::Streams.count(connection)?, ids: Map::Ids.count(connection)?, copies })
     }
 
-    /// Looks up everything that the indexes should have of this segment, and counts it.
-    fn find(&mut self, connection: &Connection, segment: &Segment) -> rusqlite::Result<Result<(), &'static str>> {
+    /// Looks up everything that the indexes should have of this segment, and counts it. Answers the kinds of event of
+    /// which copies are kept.
+    fn find(
+        &mut self,
+        connection: &Connection,
+        segment: &Segment,
+    ) -> rusqlite::Result<Result<BTreeSet<u32>, &'static str>> {
         let first = segment.first_position;
-        let kinds: BTreeSet<u32> = segment.kinds.iter().copied().collect();
-        let mut kind =
-            connection.prepare_cached("SELECT count(*) FROM segment_kinds WHERE kind_id = ? AND first_position = ?")?;
-        for id in &kinds {
-            if kind.query_row([i64::from(*id), first as i64], |row| row.get::<_, u64>(0))? != 1 {
-                return Ok(Err("its segment is missing from the index of kinds"));
+        let mut kinds: BTreeMap<u32, u64> = BTreeMap::new();
+        segment.kinds.iter().for_each(|kind| *kinds.entry(*kind).or_default() += 1);
+        self.kinds += kinds.len() as u64;
+        let mut copies =
+            connection.prepare_cached("SELECT copies FROM segment_kinds WHERE kind_id = ? AND first_position = ?")?;
+        let mut copied = BTreeSet::new();
+        for (kind, events) in kinds {
+            match copies.query_row([i64::from(kind), first as i64], |row| row.get::<_, u64>(0)).optional()? {
+                None => return Ok(Err("its segment is missing from the index of kinds")),
+                Some(0) => {}
+                Some(copies) if copies == events => {
+                    self.copies += copies;
+                    copied.insert(kind);
+                }
+                Some(_) => return Ok(Err("the index of kinds has a wrong number of copies of events of its segment")),
             }
         }
         let mut streams: HashMap<&[u8], u64> = HashMap::new();
@@ -186,9 +226,8 @@ impl Entries {
                 return Ok(Err("its segment is missing from the index of ids"));
             }
         }
-        self.kinds += kinds.len() as u64;
         self.streams += streams.len() as u64;
         self.ids += ids.len() as u64;
-        Ok(Ok(()))
+        Ok(Ok(copied))
     }
 }

@@ -47,10 +47,12 @@ enum Section {
     Wide,
     /// Ten projections over one log, at once and one after the other (1,000,000 events)
     Ten,
-    /// A projection that wants 0.2 % of the events (10,000,000 events)
+    /// A projection that wants 0.2 % of the events, of rows and of a sealed log (10,000,000 events)
     Narrow,
     /// A sealed log against one of rows: disk space, and replays with a cold cache (2,000,000 events)
     Sealed,
+    /// An import and a replay while the log is sealed (1,000,000 events)
+    Sealing,
     /// Memory of a daemon during a replay (10,000,000 events)
     Memory,
     /// Hot reload, and the time from an append over HTTP to its row
@@ -88,6 +90,7 @@ impl Options {
             Section::Ten => targets(&scans::many(&self.history(Pattern::Clustered, 1_000_000)?, self.rounds)?),
             Section::Narrow => targets(&scans::narrow(&self.history(Pattern::Clustered, 10_000_000)?, self.rounds)?),
             Section::Sealed => targets(&sealed::sealed(&self.history(Pattern::Clustered, 2_000_000)?, self.rounds)?),
+            Section::Sealing => targets(&sealed::beside(&self.history(Pattern::Clustered, 1_000_000)?, self.rounds)?),
             Section::Memory => {
                 let mebibytes = daemon::memory(&self.history(Pattern::Clustered, 10_000_000)?)?;
                 let ratio = Spread::of([mebibytes]);

@@ -12,6 +12,9 @@ use crate::workload::{EDITION, Pattern, Workload};
 /// Events of one import. Many, so that making the log does not wait for the disk.
 const IMPORT: usize = 20_000;
 
+/// Raise it when sealed logs change: kept ones are then made again.
+const SEALED_EDITION: u32 = 2;
+
 /// A log with so many events of this pattern.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -52,9 +55,14 @@ impl History {
     /// # Errors
     /// When the disk is full.
     pub fn sealed(&self) -> anyhow::Result<Self> {
-        let folder = self.folder.with_extension("sealed");
+        let folder = self.folder.with_extension(format!("sealed-{SEALED_EDITION}"));
         let sealed = Self { folder, events: self.events };
-        let options = EventStoreOptions { seal: true, seal_after_events: 0, ..EventStoreOptions::default() };
+        let options = EventStoreOptions {
+            seal: true,
+            seal_after_events: 0,
+            sealing_percent: 100,
+            ..EventStoreOptions::default()
+        };
         let most = self.events - self.events % options.segment_events as u64;
         if sealed.open().is_ok_and(|store| store.stats().sealed_events == most) {
             return Ok(sealed);
@@ -84,6 +92,7 @@ impl History {
         let options = EventStoreOptions {
             max_events_per_append: IMPORT,
             max_events_per_commit: IMPORT,
+            seal: false,
             ..EventStoreOptions::default()
         };
         let store = EventStore::open(&self.file(), options);
