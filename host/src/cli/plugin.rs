@@ -78,7 +78,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
     let mut table = output::table(["FILE", "STATE", "NAME", "WORLD", "SIZE", "DIGEST"]);
     for plugin in &plugins {
         table.add_row([
-            Cell::new(text(plugin, "file")),
+            Cell::new(output::file_name(plugin, "file")),
             output::state(&plugin["state"]),
             Cell::new(output::plain(&plugin["name"])),
             Cell::new(output::plain(&plugin["world"])),
@@ -89,7 +89,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
     output::print_table(&table)?;
     for plugin in &plugins {
         if let Some(reason) = plugin.get("reason").and_then(Value::as_str) {
-            output::print(format!("\n{}: {reason}", text(plugin, "file")))?;
+            output::print(format!("\n{}: {reason}", output::file_name(plugin, "file")))?;
         }
         if let Some(hint) = plugin.get("hint").and_then(Value::as_str) {
             output::print(format!("  hint: {hint}"))?;
