@@ -23,6 +23,7 @@ mod backup;
 #[cfg(test)]
 mod bit_flips;
 mod checksum;
+mod conflict_row;
 mod conflicts;
 mod decode;
 mod error;
