@@ -12,7 +12,7 @@ use super::conflict_row::{CHECKSUM, COLUMNS, damage, decision, not_as_written, v
 use super::decode::Decoder;
 use super::read::LogReader;
 use super::{AppendError, Appended, EventStore, EventStoreError};
-use crate::event::{NewEvent, StreamName, StreamVersion, Timestamp};
+use crate::event::{NewEvent, Position, StreamName, StreamVersion, Timestamp};
 
 /// The key in the metadata of an event that tells the conflict by which it was appended.
 pub const CONFLICT_KEY: &str = "lantern.conflict";
@@ -271,12 +271,7 @@ pub(super) fn rewritten_outcome(
         places.extend(find.query_row([event.id.as_bytes()], place).optional()?);
     }
     let Some((id, number, _)) = places.first().copied() else { return Ok(None) };
-    let sql = format!("SELECT {COLUMNS} FROM conflicts WHERE number = ?");
-    let decided =
-        connection.prepare_cached(&sql)?.query_row([number], decision).map_err(|error| match damage(&error) {
-            Some(what) => Failure::Refused(AppendError::Failed { reason: format!("the event log is damaged: {what}") }),
-            None => Failure::Sqlite(error),
-        })?;
+    let decided = decision_of(connection, number)?;
     let ConflictDecision { id: conflict, stream: of, appended, .. } = &decided;
     let repeats = of == stream
         && places.len() == proposed.len()
@@ -293,12 +288,26 @@ pub(super) fn rewritten_outcome(
     Err(Failure::Refused(AppendError::IdReused { stream: stream.clone(), id, found }))
 }
 
+/// The position of the last event that was appended where one with this id was proposed and rewritten.
+pub(super) fn rewritten_up_to(connection: &Connection, id: Uuid) -> Result<Option<Position>, Failure> {
+    let mut find = connection.prepare_cached("SELECT number FROM rewritten_ids WHERE id = ?")?;
+    let Some(number) = find.query_row([id.as_bytes()], |row| row.get(0)).optional()? else { return Ok(None) };
+    Ok(decision_of(connection, number)?.appended.map(|appended| appended.last_position))
+}
+
+fn decision_of(connection: &Connection, number: i64) -> Result<ConflictDecision, Failure> {
+    let mut find = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE number = ?"))?;
+    find.query_row([number], decision).map_err(|error| match damage(&error) {
+        Some(what) => Failure::Refused(AppendError::Failed { reason: format!("the event log is damaged: {what}") }),
+        None => Failure::Sqlite(error),
+    })
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::super::fixture::{Fixture, event, request, stream};
     use super::*;
-    use crate::event::Position;
     use crate::event_store::Direction;
 
     /// A decision on the events that are made of these numbers, proposed to the stream `order-1` behind version 1.
@@ -383,6 +392,18 @@ mod tests {
         let lie = store.resolve(&decision(101, 3, &[8], rewrite(&[6])));
         assert!(matches!(lie, Err(AppendError::Invalid { event: Some(0), .. })), "{lie:?}");
         assert_eq!(store.append(request("order-1", [5, 6])).unwrap().last_version, StreamVersion(3));
+    }
+
+    #[test]
+    fn an_import_skips_what_was_rewritten_as_it_skips_what_is_there() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        store.resolve(&decision(100, 2, &[5, 6], rewrite(&[7]))).unwrap();
+        let import = |ids: &[u128]| store.import(ids.iter().map(|n| (stream("order-1"), event(*n))).collect()).unwrap();
+        let again = import(&[5, 6]);
+        assert_eq!((again.appended, again.skipped, again.last_position), (0, 2, Position(3)));
+        let more = import(&[6, 8, 1]);
+        assert_eq!((more.appended, more.skipped, more.last_position), (1, 2, Position(4)));
     }
 
     /// A log with a decision by which event 7 was appended in the place of event 5, and its file after a change by hand.
