@@ -15,8 +15,25 @@ struct CrashAt {
 
 static CRASH_AT: LazyLock<Option<CrashAt>> = LazyLock::new(|| CrashAt::parse(&std::env::var(VARIABLE).ok()?));
 
+/// What a test does at a place.
+#[cfg(test)]
+type Watch = Option<Box<dyn Fn(&str)>>;
+
+#[cfg(test)]
+thread_local! {
+    static WATCH: std::cell::RefCell<Watch> = const { std::cell::RefCell::new(None) };
+}
+
+/// From now on this is called with the name of every place that this thread reaches.
+#[cfg(test)]
+pub fn watch(watch: Watch) {
+    WATCH.set(watch);
+}
+
 /// Ends the process at once, with nothing unwound, flushed or cleaned up, if it is asked to end here.
 pub fn reached(name: &str) {
+    #[cfg(test)]
+    WATCH.with_borrow(|watch| watch.iter().for_each(|watch| watch(name)));
     if let Some(crash_at) = &*CRASH_AT
         && crash_at.is_now(name)
     {

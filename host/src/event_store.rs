@@ -23,6 +23,7 @@ mod backup;
 #[cfg(test)]
 mod bit_flips;
 mod checksum;
+mod conflict_row;
 mod conflicts;
 mod decode;
 mod error;
@@ -149,7 +150,8 @@ impl EventStore {
     }
 
     /// Appends events to the ends of their streams in one transaction, and waits until they are on
-    /// disk. Events whose id is in the log already are skipped, so that an import can be repeated.
+    /// disk. Events whose id is in the log already, or was proposed where others were appended, are skipped, so that an
+    /// import can be repeated.
     /// Must not be called from async code; see [`EventStore::import_async`].
     ///
     /// # Errors

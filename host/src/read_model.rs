@@ -30,6 +30,8 @@ pub use query::*;
 pub use schema::{Column, ColumnType, Index, RESERVED_COLUMNS, Schema, SchemaError, Table, is_identifier};
 pub use value::{Key, Row, Value, bytes_of};
 pub use write_behind::WriteBehind;
+#[cfg(test)]
+pub use write_behind::slow;
 pub use writer::{Checkpoint, Commit, ReadModelWriter};
 
 /// What queries need of a read model: the file of its active build and the declared tables.

@@ -201,15 +201,15 @@ fn a_log_of_a_running_daemon_can_be_worked_on() {
     assert_eq!(dev.interrupt(), Some(130));
 }
 
-/// The Rust template with what is compiled once for all tests, and an environment in which it compiles.
-fn rust_template(name: &str) -> (TempDir, PathBuf, Cli) {
+/// The Rust template of this kind with what is compiled once for all tests, and an environment in which it compiles.
+pub(crate) fn rust_template(name: &str, kind: &str) -> (TempDir, PathBuf, Cli) {
     let toolchain = Toolchain::find().expect("a compiler for WebAssembly");
     let cargo = toolchain.cargo();
     let set = cargo.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
     let cli = set.fold(Cli::new("http://127.0.0.1:1"), |cli, (name, value)| cli.with_variable(name, value));
     let folder = TempDir::new().expect("a folder");
     let project = folder.path().join(name);
-    cli.ok(&["plugin", "new", name, "--lang", "rust", "--dir", &project.to_string_lossy()]);
+    cli.ok(&["plugin", "new", name, "--lang", "rust", "--kind", kind, "--dir", &project.to_string_lossy()]);
     let target = workspace().join("target/author");
     fs::create_dir_all(&target).expect("made");
     std::os::unix::fs::symlink(target, project.join("target")).expect("linked");
@@ -220,7 +220,7 @@ fn rust_template(name: &str) -> (TempDir, PathBuf, Cli) {
 
 #[test]
 fn the_rust_template_goes_from_new_to_rows_that_a_save_changes() {
-    let (_folder, project, cli) = rust_template("seat-board");
+    let (_folder, project, cli) = rust_template("seat-board", "projection");
     let path = project.to_string_lossy();
     let tested = cli.ok(&["plugin", "test", &path]);
     assert!(tested.contains("5 events, 2 rows: as expected"), "{tested}");
@@ -257,6 +257,9 @@ fn names_folders_and_languages_are_checked_before_anything_is_written() {
         assert!(refused.code == Some(1) && refused.stderr.contains(why), "{refused:?}");
         assert!(!Path::new(&dir).exists());
     }
+    let refused = cli.run(&["plugin", "new", ACCOUNTS, "--lang", "go", "--kind", "aggregate", "--dir", &dir]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("there is one for rust"), "{refused:?}");
+    assert!(!Path::new(&dir).exists());
     let made = cli.ok(&["plugin", "new", ACCOUNTS, "--lang", "rust", "--dir", &dir]);
     assert_eq!(made.lines().count(), 4, "{made}");
     let again = cli.run(&["plugin", "new", ACCOUNTS, "--lang", "rust", "--dir", &dir]);

@@ -28,4 +28,5 @@ mod operations;
 mod projections;
 mod storage;
 mod subscribe;
+mod templates;
 mod upcasters;

@@ -133,6 +133,9 @@ fn what_is_no_file_of_a_sound_name_is_refused_with_the_reason_and_what_to_do() {
         "nothing else was looked at: {plugins}"
     );
     assert!(host.log().contains("plugin=line\\nfeed.wasm"), "no name makes a line of the log: {}", host.log());
+    let listed = host.cli().ok(&["plugin", "list"]);
+    assert!(listed.contains("line\\nfeed.wasm: ") && listed.contains("\\u{202e}backwards.wasm: "), "{listed}");
+    assert!(!listed.contains('\u{202e}') && !listed.contains("\nfeed.wasm"), "a name is obeyed: {listed}");
     assert!(host.api().find_projection("odd").is_none());
     still_serves(&host);
 }

@@ -58,6 +58,22 @@ fn the_command_line_uses_a_daemon_with_a_certificate_it_is_told_to_trust() {
     host.cli().ok(&["events", "read", "--server", &by_name, "--ca-certificate", &certificates.file("ca.pem")]);
 }
 
+#[test]
+fn a_new_certificate_in_the_same_files_counts_from_the_next_connection_on() {
+    let (certificates, renewed) = (Certificates::new(), Certificates::new());
+    let host = TestHost::with_settings(&certificates.settings());
+    let trusting = |certificates: &Certificates| host.cli().with_variable("LANTERN_CA", &certificates.file("ca.pem"));
+    let replace = |name: &str| fs::rename(renewed.file(name), certificates.file(name)).expect("replaced");
+    trusting(&certificates).ok(&READ);
+    replace("certificate.pem");
+    trusting(&certificates).ok(&READ);
+    assert!(host.log().contains("the certificate of before stays in use"), "{}", host.log());
+    replace("key.pem");
+    trusting(&renewed).ok(&READ);
+    assert_says(&trusting(&certificates).run(&READ), &["certificate", "--ca-certificate"]);
+    assert_eq!(host.log().matches("read the new certificate").count(), 1, "{}", host.log());
+}
+
 #[track_caller]
 fn assert_says(output: &Output, parts: &[&str]) {
     assert_eq!(output.code, Some(1), "{output:?}");

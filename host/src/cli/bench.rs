@@ -55,7 +55,7 @@ impl Bench {
         let options = serve::options(Config::load(self.config.as_deref(), flags)?);
         let events = open_log(&options.data_dir, options.event_store)?;
         let scratch = tempfile::Builder::new().prefix("lantern-bench-").tempdir().context("no room for a bench")?;
-        let code = self.load(options.plugins, scratch.path())?.into_projection().map_err(anyhow::Error::msg)?;
+        let code = plugin::projection_of(self.load(options.plugins, scratch.path())?)?;
         let path = scratch.path().join("read-model.db");
         let runner = options.projections.runner;
         let Some(replayed) = self.replay(&events, &code, &path, runner)? else {

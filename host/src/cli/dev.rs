@@ -11,11 +11,12 @@ use clap::Args;
 use comfy_table::{Cell, CellAlignment};
 use serde_json::json;
 
+use super::client::Failure;
 use super::interrupt::{INTERRUPTED, interrupted};
 use super::output::{self, Format, Paint, counted, duration};
 use super::plugin::project::Project;
 use super::plugin::test::letter_line;
-use super::plugin::{failure, options, read};
+use super::plugin::{failure, options, projection_of, read};
 use super::rows::{TableRows, Wording, changes, describe, shown};
 use super::trial::{Delivery, History, Outcome};
 use crate::code::ComponentDigest;
@@ -98,6 +99,10 @@ impl Dev {
     fn history(&self) -> anyhow::Result<History> {
         match &self.data_dir {
             Some(folder) => History::copy(folder, self.events),
+            None if !self.given().exists() => {
+                let message = format!("{} is not there", self.given().display());
+                Err(Failure::new(message, "`lantern dev` shows what a projection makes of these events; `lantern plugin build` builds any plugin").into())
+            }
             None => History::read(&self.given()),
         }
     }
@@ -138,7 +143,7 @@ impl Session<'_> {
         let quick_compile_bytes = if self.history.len() > MAX_UNOPTIMISED_EVENTS { u64::MAX } else { 0 };
         let options = PluginOptions { quick_compile_bytes, input: Arc::clone(&input), ..options() };
         let host = PluginHost::new(options).map_err(failure)?;
-        let code = host.load(&name, &bytes).map_err(failure)?.into_projection().map_err(anyhow::Error::msg)?;
+        let code = projection_of(host.load(&name, &bytes).map_err(failure)?)?;
         let loading = started.elapsed();
         let started = Instant::now();
         let outcome = self.history.run(&code, Delivery::Usual)?;

@@ -122,6 +122,11 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or("")
 }
 
+/// A file's name, which may hold any character: those that are not shown are spelt out.
+pub fn file_name(value: &Value, name: &str) -> String {
+    text(value, name).escape_debug().to_string()
+}
+
 /// Takes the list of this name out of an answer.
 pub fn list(answer: &mut Value, name: &str) -> Result<Vec<Value>, Failure> {
     match answer.get_mut(name).map(Value::take) {

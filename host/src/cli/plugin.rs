@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -16,7 +17,7 @@ use super::projection::columns;
 use super::trial::cache_folder;
 use crate::event::Interest;
 use crate::plugin::{LoadedCode, LoadedPlugin, PluginError, PluginHost, PluginOptions, imported_interfaces};
-use crate::projection::Description;
+use crate::projection::{Description, ProjectionCode};
 use crate::read_model::{Column, Table};
 use crate::upcast::{EventShape, UpcasterSource};
 
@@ -32,7 +33,7 @@ pub enum Plugin {
     List,
     /// Check a plugin file here, without a daemon
     Check(Check),
-    /// Write a new projection's folder
+    /// Write the folder of a new projection, conflict resolver, upcaster or aggregate
     New(new::New),
     /// Build the plugin of a folder as its plugin.toml says, and check it
     Build(Build),
@@ -77,7 +78,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
     let mut table = output::table(["FILE", "STATE", "NAME", "WORLD", "SIZE", "DIGEST"]);
     for plugin in &plugins {
         table.add_row([
-            Cell::new(text(plugin, "file")),
+            Cell::new(output::file_name(plugin, "file")),
             output::state(&plugin["state"]),
             Cell::new(output::plain(&plugin["name"])),
             Cell::new(output::plain(&plugin["world"])),
@@ -88,7 +89,7 @@ fn list(context: &Context) -> anyhow::Result<()> {
     output::print_table(&table)?;
     for plugin in &plugins {
         if let Some(reason) = plugin.get("reason").and_then(Value::as_str) {
-            output::print(format!("\n{}: {reason}", text(plugin, "file")))?;
+            output::print(format!("\n{}: {reason}", output::file_name(plugin, "file")))?;
         }
         if let Some(hint) = plugin.get("hint").and_then(Value::as_str) {
             output::print(format!("  hint: {hint}"))?;
@@ -124,8 +125,9 @@ impl Build {
             Format::Json => output::print(report)?,
             Format::Person => {
                 let tables: Vec<&str> = output::elements(&report, "tables").map(|table| text(table, "name")).collect();
+                let tables = if tables.is_empty() { String::new() } else { format!(", tables {}", tables.join(", ")) };
                 let (size, world) = (size(bytes.len() as u64), text(&report, "world"));
-                output::print(format!("{}: {size}, world {world}, tables {}", file.display(), tables.join(", ")))?;
+                output::print(format!("{}: {size}, world {world}{tables}", file.display()))?;
             }
         }
         Ok(())
@@ -153,6 +155,22 @@ pub fn read(file: &Path) -> anyhow::Result<(String, Vec<u8>)> {
 
 pub fn failure(error: PluginError) -> Failure {
     Failure::new(error.to_string(), error.hint())
+}
+
+/// # Errors
+/// When it is something else: says what to do with that.
+pub fn projection_of(plugin: LoadedPlugin) -> anyhow::Result<Arc<dyn ProjectionCode>> {
+    let hint = match plugin.code {
+        LoadedCode::ConflictResolver(_) => "`lantern conflict rehearse FILE` runs it over the conflicts of the past",
+        LoadedCode::Upcaster(_) => {
+            "drop it into a plugin folder: the projections that it touches are replayed beside their rows"
+        }
+        LoadedCode::Projection(_) | LoadedCode::Aggregate(_) => {
+            "drop it into a plugin folder: `lantern aggregate command` sends it commands"
+        }
+    };
+    let hint = format!("{hint}; its own tests need no daemon, in Rust `cargo test`");
+    plugin.into_projection().map_err(|message| Failure::new(message, hint).into())
 }
 
 /// What the plugin says of itself, in the form that the daemon's API uses.

@@ -130,7 +130,7 @@ fn show(context: &Context, name: &str) -> anyhow::Result<()> {
     }
     let mut lines = vec![
         ("projection", text(&status, "name").to_owned()),
-        ("plugin", format!("{} ({})", text(&status, "plugin_file"), digest(&status))),
+        ("plugin", format!("{} ({})", output::file_name(&status, "plugin_file"), digest(&status))),
     ];
     lines.extend(build(&status));
     if let Some(replay) = status.get("replay").filter(|replay| !replay.is_null()) {

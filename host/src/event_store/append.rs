@@ -204,14 +204,19 @@ impl Appender {
         stream: &StreamName,
         events: &[NewEvent],
     ) -> Result<Option<Outcome>, Failure> {
-        let has_rewritten = match self.has_rewritten {
-            Some(has_rewritten) => has_rewritten,
-            None => *self.has_rewritten.insert(conflicts::any_rewritten(connection)?),
-        };
-        if has_rewritten && let Some(earlier) = conflicts::rewritten_outcome(connection, stream, events)? {
+        if self.has_rewritten(connection)?
+            && let Some(earlier) = conflicts::rewritten_outcome(connection, stream, events)?
+        {
             return Ok(Some(earlier));
         }
         earlier_outcome(connection, self.sealed.as_mut(), (stream, events))
+    }
+
+    fn has_rewritten(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        match self.has_rewritten {
+            Some(has_rewritten) => Ok(has_rewritten),
+            None => Ok(*self.has_rewritten.insert(conflicts::any_rewritten(connection)?)),
+        }
     }
 
     fn append_new(
@@ -246,6 +251,11 @@ impl Appender {
             let position = if let Some(place) = place_of(connection, self.sealed.as_mut(), event.id)? {
                 outcome.skipped += 1;
                 place.position
+            } else if self.has_rewritten(connection)?
+                && let Some(last) = conflicts::rewritten_up_to(connection, event.id)?
+            {
+                outcome.skipped += 1;
+                last
             } else {
                 outcome.last_version = self.insert(connection, stream, event)?;
                 outcome.appended += 1;

@@ -1,6 +1,7 @@
 //! Checksums over events and the chain through them, because SQLite does not notice a flipped bit
 //! or a missing row. They find damage; they do not stop someone who can write to the file.
 
+use rusqlite::types::ValueRef;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -71,6 +72,19 @@ pub(super) fn of_leaf(map: u64, (a, b): (u64, u64), entries: &[u8]) -> u64 {
     xxh3_64([map, a, b, xxh3_64(entries)].map(u64::to_le_bytes).as_flattened())
 }
 
+/// The checksum of a row: over its values in their order.
+pub(super) fn of_values<'a>(values: impl IntoIterator<Item = ValueRef<'a>>) -> u64 {
+    let parts = values.into_iter().map(|value| match value {
+        ValueRef::Null => [0, 0],
+        ValueRef::Integer(number) => [1, number as u64],
+        ValueRef::Real(number) => [2, number.to_bits()],
+        ValueRef::Text(text) => [3, xxh3_64(text)],
+        ValueRef::Blob(bytes) => [4, xxh3_64(bytes)],
+    });
+    let parts: Vec<[u8; 8]> = parts.flatten().map(u64::to_le_bytes).collect();
+    xxh3_64(parts.as_flattened())
+}
+
 /// Stands for the id of an event, in an index.
 pub(super) fn of_id(id: Uuid) -> u64 {
     xxh3_64(id.as_bytes())
@@ -100,6 +114,9 @@ mod tests {
         assert_eq!(checksum(7, 2), 3_389_120_918_639_589_005);
         assert_eq!(of_segment([1, 2, 3, 4], b"numbers", b"text"), 1_608_195_110_489_649_682);
         assert_eq!(of_leaf(1, (2, 3), b"entries"), 1_452_898_441_452_716_671);
+        let values =
+            [ValueRef::Null, ValueRef::Integer(1), ValueRef::Real(0.5), ValueRef::Text(b"a"), ValueRef::Blob(b"")];
+        assert_eq!(of_values(values), 2_734_386_343_090_009_204);
         assert_eq!(of_id(Uuid::nil()), 15_034_821_391_391_295_848);
     }
 }

@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use serde::{Deserialize, Serialize};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::append::{Failure, Outcome, Work};
+use super::conflict_row::{CHECKSUM, COLUMNS, damage, decision, not_as_written, values_of};
+use super::decode::Decoder;
+use super::read::LogReader;
 use super::{AppendError, Appended, EventStore, EventStoreError};
-use crate::event::{NewEvent, Position, StreamName, StreamVersion, Timestamp, is_json};
+use crate::event::{NewEvent, Position, StreamName, StreamVersion, Timestamp};
 
 /// The key in the metadata of an event that tells the conflict by which it was appended.
 pub const CONFLICT_KEY: &str = "lantern.conflict";
@@ -147,7 +146,7 @@ impl EventStore {
                 .connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE {condition}"))
                 .and_then(|mut find| find.query_row([id.as_bytes()], decision).optional());
-            found.map_err(|source| reader.decoder.sqlite(source))
+            found.map_err(|source| failed(&reader.decoder, source))
         })
     }
 
@@ -158,13 +157,48 @@ impl EventStore {
     pub fn conflicts(&self, query: &ConflictQuery) -> Result<Vec<ConflictDecision>, EventStoreError> {
         let max_bytes = self.inner.shared.options.max_page_bytes;
         self.with_reader(|reader| {
-            list(&reader.connection, query, max_bytes).map_err(|source| reader.decoder.sqlite(source))
+            list(&reader.connection, query, max_bytes).map_err(|source| failed(&reader.decoder, source))
         })
     }
 }
 
-const COLUMNS: &str = "id, stream, expected, actual, proposed, resolution, rewritten, reason, resolver, digest,
-    attempt, time, first_position, last_position, last_version";
+impl LogReader {
+    /// Verifies every decision, and that the proposals that were rewritten lead to theirs. Answers no when it was ended.
+    pub(super) fn verify_conflicts(&mut self, go_on: impl FnMut() -> bool) -> Result<bool, EventStoreError> {
+        verify(&self.connection, go_on).map_err(|source| failed(&self.decoder, source))
+    }
+}
+
+fn failed(decoder: &Decoder, source: rusqlite::Error) -> EventStoreError {
+    match damage(&source) {
+        Some(what) => EventStoreError::DamagedFile { path: decoder.path.clone(), what },
+        None => decoder.sqlite(source),
+    }
+}
+
+fn verify(connection: &Connection, mut go_on: impl FnMut() -> bool) -> rusqlite::Result<bool> {
+    // One moment of the file: decisions may be made meanwhile.
+    let moment = connection.unchecked_transaction()?;
+    let mut all = moment.prepare(&format!("SELECT {COLUMNS}, number FROM conflicts ORDER BY number"))?;
+    let mut place = moment.prepare("SELECT 1 FROM rewritten_ids WHERE id = ? AND number = ? AND place = ?")?;
+    let (mut rows, mut places) = (all.query([])?, 0);
+    while let Some(row) = rows.next()? {
+        let (decided, number) = (decision(row)?, row.get::<_, i64>(CHECKSUM + 1)?);
+        if matches!(decided.resolution, Resolution::Rewrite(_)) {
+            for (event, at) in decided.proposed.iter().zip(0_i64..) {
+                if !place.exists(params![event.id.as_bytes(), number, at])? {
+                    return Err(not_as_written(format!("the event {} that it rewrote does not lead to it", event.id)));
+                }
+                places += 1;
+            }
+        }
+        if !go_on() {
+            return Ok(false);
+        }
+    }
+    let found: i64 = moment.query_row("SELECT count(*) FROM rewritten_ids", [], |row| row.get(0))?;
+    if found == places { Ok(true) } else { Err(not_as_written("there are rewritten events of none".to_owned())) }
+}
 
 fn list(connection: &Connection, query: &ConflictQuery, max_bytes: usize) -> rusqlite::Result<Vec<ConflictDecision>> {
     // A category is the stream of its name, and those from `category-` up to the next character, which is '.'.
@@ -195,114 +229,16 @@ fn list(connection: &Connection, query: &ConflictQuery, max_bytes: usize) -> rus
     Ok(decisions)
 }
 
-fn decision(row: &Row<'_>) -> rusqlite::Result<ConflictDecision> {
-    let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
-    let resolution = match row.get_ref(5)?.as_str()? {
-        "accept" => Resolution::Accept,
-        "rewrite" => Resolution::Rewrite(events(row, 6)?),
-        _ => Resolution::Reject(row.get(7)?),
-    };
-    let appended = match row.get::<_, Option<i64>>(12)? {
-        Some(first) => Some(Appended {
-            first_position: Position(first as u64),
-            last_position: Position(number(13)?),
-            last_version: StreamVersion(number(14)?),
-            appended: true,
-        }),
-        None => None,
-    };
-    let stream: String = row.get(1)?;
-    Ok(ConflictDecision {
-        id: Uuid::from_bytes(row.get(0)?),
-        stream: stream.parse().map_err(|invalid| unreadable(1, invalid))?,
-        expected: StreamVersion(number(2)?),
-        actual: StreamVersion(number(3)?),
-        proposed: events(row, 4)?,
-        resolution,
-        resolver: row.get(8)?,
-        digest: row.get(9)?,
-        attempt: row.get(10)?,
-        time: Timestamp(row.get(11)?),
-        appended,
-    })
-}
-
-/// An event in a column. Data is text when it is JSON, else base64.
-#[derive(Serialize, Deserialize)]
-struct StoredEvent {
-    id: Uuid,
-    event_type: String,
-    schema_version: u32,
-    time: i64,
-    content_type: String,
-    data: String,
-    metadata: String,
-}
-
-fn events(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<NewEvent>> {
-    let stored: Vec<StoredEvent> =
-        serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))?;
-    let event = |event: StoredEvent| {
-        let data = match is_json(&event.content_type) {
-            true => event.data.into_bytes(),
-            false => BASE64.decode(event.data).map_err(|error| unreadable(column, error))?,
-        };
-        let StoredEvent { id, event_type, schema_version, time, content_type, metadata, .. } = event;
-        Ok(NewEvent { id, event_type, schema_version, time: Timestamp(time), content_type, data, metadata })
-    };
-    stored.into_iter().map(event).collect()
-}
-
-fn stored(events: &[NewEvent]) -> String {
-    let event = |event: &NewEvent| StoredEvent {
-        id: event.id,
-        event_type: event.event_type.clone(),
-        schema_version: event.schema_version,
-        time: event.time.0,
-        content_type: event.content_type.clone(),
-        data: match is_json(&event.content_type) {
-            true => String::from_utf8_lossy(&event.data).into_owned(),
-            false => BASE64.encode(&event.data),
-        },
-        metadata: event.metadata.clone(),
-    };
-    serde_json::to_string(&events.iter().map(event).collect::<Vec<_>>()).expect("text and numbers are JSON")
-}
-
-fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
-}
-
 /// Adds a decision and what it appended.
 pub(super) fn insert(
     connection: &Connection,
     decision: &ConflictDecision,
     outcome: Option<&Outcome>,
 ) -> rusqlite::Result<()> {
-    let (rewritten, reason) = match &decision.resolution {
-        Resolution::Accept => (None, None),
-        Resolution::Rewrite(events) => (Some(stored(events)), None),
-        Resolution::Reject(reason) => (None, Some(reason)),
-    };
-    let sql = format!("INSERT INTO conflicts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    connection.prepare_cached(&sql)?.execute(params![
-        decision.id.as_bytes(),
-        decision.stream.as_str(),
-        decision.expected.0 as i64,
-        decision.actual.0 as i64,
-        stored(&decision.proposed),
-        decision.resolution.name(),
-        rewritten,
-        reason,
-        decision.resolver,
-        decision.digest,
-        decision.attempt,
-        decision.time.0,
-        outcome.map(|outcome| outcome.first_position.0 as i64),
-        outcome.map(|outcome| outcome.last_position.0 as i64),
-        outcome.map(|outcome| outcome.last_version.0 as i64),
-    ])?;
-    if rewritten.is_some() {
+    let values = values_of(decision, outcome);
+    let sql = format!("INSERT INTO conflicts ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+    if matches!(decision.resolution, Resolution::Rewrite(_)) {
         let number = connection.last_insert_rowid();
         let mut add = connection.prepare_cached("INSERT INTO rewritten_ids (id, number, place) VALUES (?, ?, ?)")?;
         for (place, event) in decision.proposed.iter().enumerate() {
@@ -335,25 +271,36 @@ pub(super) fn rewritten_outcome(
         places.extend(find.query_row([event.id.as_bytes()], place).optional()?);
     }
     let Some((id, number, _)) = places.first().copied() else { return Ok(None) };
-    let sql = "SELECT id, stream, json_array_length(proposed), first_position, last_position, last_version
-        FROM conflicts WHERE number = ?";
-    let (conflict, of, events, outcome) = connection.prepare_cached(sql)?.query_row([number], |row| {
-        let [first_position, last_position] = [row.get::<_, i64>(3)?, row.get(4)?].map(|at| Position(at as u64));
-        let (last_version, appended) = (StreamVersion(row.get::<_, i64>(5)? as u64), 0);
-        let outcome = Outcome { first_position, last_position, last_version, appended, skipped: 0 };
-        Ok((Uuid::from_bytes(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, i64>(2)?, outcome))
-    })?;
-    let repeats = of == stream.as_str()
+    let decided = decision_of(connection, number)?;
+    let ConflictDecision { id: conflict, stream: of, appended, .. } = &decided;
+    let repeats = of == stream
         && places.len() == proposed.len()
-        && places.len() as i64 == events
+        && places.len() == decided.proposed.len()
         && places.iter().zip(0..).all(|((_, of, place), expected)| (*of, *place) == (number, expected));
-    if repeats {
-        return Ok(Some(outcome));
+    if let Some(Appended { first_position, last_position, last_version, .. }) = *appended
+        && repeats
+    {
+        return Ok(Some(Outcome { first_position, last_position, last_version, appended: 0, skipped: 0 }));
     }
     let found = format!(
         "its id was proposed already, to stream {of}, where conflict {conflict} was resolved, and the request does not repeat that append"
     );
     Err(Failure::Refused(AppendError::IdReused { stream: stream.clone(), id, found }))
+}
+
+/// The position of the last event that was appended where one with this id was proposed and rewritten.
+pub(super) fn rewritten_up_to(connection: &Connection, id: Uuid) -> Result<Option<Position>, Failure> {
+    let mut find = connection.prepare_cached("SELECT number FROM rewritten_ids WHERE id = ?")?;
+    let Some(number) = find.query_row([id.as_bytes()], |row| row.get(0)).optional()? else { return Ok(None) };
+    Ok(decision_of(connection, number)?.appended.map(|appended| appended.last_position))
+}
+
+fn decision_of(connection: &Connection, number: i64) -> Result<ConflictDecision, Failure> {
+    let mut find = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE number = ?"))?;
+    find.query_row([number], decision).map_err(|error| match damage(&error) {
+        Some(what) => Failure::Refused(AppendError::Failed { reason: format!("the event log is damaged: {what}") }),
+        None => Failure::Sqlite(error),
+    })
 }
 
 #[cfg(test)]
@@ -445,6 +392,69 @@ mod tests {
         let lie = store.resolve(&decision(101, 3, &[8], rewrite(&[6])));
         assert!(matches!(lie, Err(AppendError::Invalid { event: Some(0), .. })), "{lie:?}");
         assert_eq!(store.append(request("order-1", [5, 6])).unwrap().last_version, StreamVersion(3));
+    }
+
+    #[test]
+    fn an_import_skips_what_was_rewritten_as_it_skips_what_is_there() {
+        let Fixture { store, .. } = &Fixture::new();
+        store.append(request("order-1", [1, 2])).unwrap();
+        store.resolve(&decision(100, 2, &[5, 6], rewrite(&[7]))).unwrap();
+        let import = |ids: &[u128]| store.import(ids.iter().map(|n| (stream("order-1"), event(*n))).collect()).unwrap();
+        let again = import(&[5, 6]);
+        assert_eq!((again.appended, again.skipped, again.last_position), (0, 2, Position(3)));
+        let more = import(&[6, 8, 1]);
+        assert_eq!((more.appended, more.skipped, more.last_position), (1, 2, Position(4)));
+    }
+
+    /// A log with a decision by which event 7 was appended in the place of event 5, and its file after a change by hand.
+    fn changed(sql: &str) -> Fixture {
+        let fixture = Fixture::new();
+        fixture.store.append(request("order-1", [1, 2])).unwrap();
+        fixture.store.resolve(&decision(100, 2, &[5], rewrite(&[7]))).unwrap();
+        fixture.reopened_after(|connection| assert_eq!(connection.execute(sql, []).unwrap(), 1))
+    }
+
+    #[test]
+    fn a_decision_that_is_not_what_was_written_is_noticed_when_it_is_listed_repeated_or_verified() {
+        let columns: Vec<&str> = COLUMNS.split(',').map(str::trim).collect();
+        assert_eq!(columns[CHECKSUM], "checksum");
+        for column in columns {
+            let value = match column {
+                "id" => "randomblob(16)".to_owned(),
+                "resolution" => "'accept'".to_owned(),
+                "reason" => "'none'".to_owned(),
+                "stream" | "proposed" | "rewritten" | "resolver" | "digest" => format!("{column} || ' '"),
+                _ => format!("{column} + 1"),
+            };
+            let Fixture { store, .. } = &changed(&format!("UPDATE conflicts SET {column} = {value}"));
+            let listed = store.conflicts(&ConflictQuery { limit: 9, ..ConflictQuery::default() });
+            assert!(matches!(listed, Err(EventStoreError::DamagedFile { .. })), "{column}: {listed:?}");
+            let verified = store.verify(|_| true);
+            assert!(matches!(verified, Err(EventStoreError::DamagedFile { .. })), "{column}: {verified:?}");
+            let again = store.append(request("order-1", [5]));
+            assert!(matches!(again, Err(AppendError::Failed { .. })), "{column}: {again:?}");
+            assert_eq!(store.append(request("order-1", [8])).unwrap().last_position, Position(4));
+        }
+    }
+
+    #[test]
+    fn a_rewritten_event_that_does_not_lead_to_its_decision_is_noticed_by_verifying() {
+        for sql in
+            ["DELETE FROM rewritten_ids", "UPDATE rewritten_ids SET place = 1", "UPDATE rewritten_ids SET number = 2"]
+        {
+            let verified = changed(sql).store.verify(|_| true).unwrap_err().to_string();
+            assert!(verified.contains("does not lead to it"), "{verified}");
+        }
+        let lonely = changed("INSERT INTO rewritten_ids SELECT randomblob(16), number, 1 FROM conflicts");
+        assert!(matches!(lonely.store.verify(|_| true), Err(EventStoreError::DamagedFile { .. })));
+    }
+
+    #[test]
+    fn decisions_of_earlier_versions_have_no_checksum_and_are_taken_as_they_are() {
+        let Fixture { store, .. } = &changed("UPDATE conflicts SET checksum = NULL");
+        assert!(store.conflict(Uuid::from_u128(100)).unwrap().is_some());
+        assert_eq!(store.verify(|_| true).unwrap(), Some(Position(3)));
+        assert_eq!(store.append(request("order-1", [5])).unwrap().last_version, StreamVersion(3));
     }
 
     #[test]

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("checksums.sql"),
     include_str!("conflicts.sql"),
     include_str!("rare_events.sql"),
+    include_str!("conflict_checksums.sql"),
 ];
 
 /// Pages in the write-ahead log after which a commit writes them back. Pages that change often are

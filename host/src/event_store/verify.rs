@@ -1,4 +1,5 @@
-//! Verifies the whole log: every event against its checksum and the chain, every index against the events.
+//! Verifies the whole log: every event against its checksum and the chain, every index against the events, and every
+//! decision on a conflict.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -42,7 +43,7 @@ impl EventStore {
             return Ok(None);
         }
         reader.verify_file()?;
-        Ok(Some(end))
+        Ok(reader.verify_conflicts(|| go_on(Verifying::File))?.then_some(end))
     }
 }
 

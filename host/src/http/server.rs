@@ -22,13 +22,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::app::App;
 use super::routes::router;
 use super::socket::{Pace, TimedSocket, Turn};
-use super::tls::{TlsError, acceptor};
+use super::tls::{Certificate, TlsError};
 use super::{AppState, HttpOptions};
 
 /// After the machine refused a connection, for example for want of file descriptors.
@@ -39,14 +38,14 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(100);
 pub struct Server {
     app: Arc<App>,
     router: Router,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificate>>,
 }
 
 impl Server {
     /// # Errors
     /// When the certificate or its key cannot be used.
     pub fn new(state: AppState, options: HttpOptions) -> Result<Self, TlsError> {
-        let tls = options.tls.as_ref().map(acceptor).transpose()?;
+        let tls = options.tls.as_ref().map(Certificate::open).transpose()?.map(Arc::new);
         let app = App::new(state, options);
         Ok(Self { router: router(Arc::clone(&app)), app, tls })
     }
@@ -103,9 +102,10 @@ impl Server {
         let pace = Arc::new(Pace::default());
         let socket = TimedSocket::new(socket, Arc::clone(&pace), &self.app.options);
         let Some(tls) = &self.tls else { return self.requests(socket, &pace).await };
+        let greeting = tls.acceptor().accept(socket);
         let greeted = tokio::select! {
             biased;
-            greeted = tls.accept(socket) => greeted,
+            greeted = greeting => greeted,
             () = self.app.stopped() => return,
             () = chosen_to_go(&self.app, &pace) => return,
         };

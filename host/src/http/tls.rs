@@ -1,7 +1,9 @@
-//! The certificate that the server shows to clients of https, read once from two PEM files.
+//! The certificate that the server shows to clients of https, from two PEM files that are read again when they change.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -33,9 +35,59 @@ fn reason(error: &pem::Error) -> String {
     }
 }
 
+/// The certificate as the files have it.
+pub(super) struct Certificate {
+    files: TlsFiles,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    seen: [Seen; 2],
+    acceptor: TlsAcceptor,
+}
+
+/// What tells a file from the one that was there before; none when it cannot be looked at.
+type Seen = Option<(u64, u64, i64, i64, u64)>;
+
+impl Certificate {
+    /// # Errors
+    /// As [`acceptor`].
+    pub fn open(files: &TlsFiles) -> Result<Self, TlsError> {
+        let known = Known { seen: files.seen(), acceptor: acceptor(files)? };
+        Ok(Self { files: files.clone(), known: Mutex::new(known) })
+    }
+
+    /// For the next connection. Files that cannot be used are told once, and what was read before stays.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.files.seen();
+        if seen != known.seen {
+            known.seen = seen;
+            let file = self.files.certificate.display();
+            match acceptor(&self.files) {
+                Ok(acceptor) => {
+                    known.acceptor = acceptor;
+                    tracing::info!(%file, "read the new certificate");
+                }
+                Err(error) => tracing::error!(%error, "the certificate of before stays in use"),
+            }
+        }
+        known.acceptor.clone()
+    }
+}
+
+impl TlsFiles {
+    fn seen(&self) -> [Seen; 2] {
+        [&self.certificate, &self.key].map(|path| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+        })
+    }
+}
+
 /// # Errors
 /// Names the file that cannot be read, or says why certificate and key do not fit.
-pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
+fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let failed = |what, path: &Path| {
         let path = path.to_owned();
         move |source| TlsError::Pem { what, path, source }

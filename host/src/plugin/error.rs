@@ -11,7 +11,7 @@ pub enum PluginError {
     #[error("plugins cannot be loaded: {reason}")]
     Start { reason: String },
     /// This file was not taken.
-    #[error("plugin {file}: {}", printable(&problem.to_string()))]
+    #[error("plugin {}: {}", .file.escape_debug(), printable(&problem.to_string()))]
     Rejected { file: String, problem: Problem },
 }
 

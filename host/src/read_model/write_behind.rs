@@ -10,6 +10,9 @@ use crate::cpu_time::thread_cpu_time;
 use crate::crash_point;
 use crate::event::Position;
 
+#[cfg(test)]
+pub mod slow;
+
 /// A [`ReadModelWriter`] with a thread for long commits, which starts with the first of them and
 /// ends when this is dropped; a commit under way is done before.
 pub struct WriteBehind {
@@ -17,12 +20,16 @@ pub struct WriteBehind {
     writer: Option<ReadModelWriter>,
     thread: Option<(SyncSender<Job>, Receiver<Done>)>,
     cpu_time: Duration,
+    #[cfg(test)]
+    pub slow: Option<slow::Slow>,
 }
 
 struct Job {
     writer: ReadModelWriter,
     changes: Arc<Changes>,
     checkpoint: Position,
+    #[cfg(test)]
+    stop: Option<slow::Stop>,
 }
 
 struct Done {
@@ -34,7 +41,13 @@ struct Done {
 
 impl WriteBehind {
     pub fn new(writer: ReadModelWriter) -> Self {
-        Self { writer: Some(writer), thread: None, cpu_time: Duration::ZERO }
+        Self {
+            writer: Some(writer),
+            thread: None,
+            cpu_time: Duration::ZERO,
+            #[cfg(test)]
+            slow: None,
+        }
     }
 
     /// CPU time that the thread has used for commits that ended.
@@ -60,8 +73,16 @@ impl WriteBehind {
             self.thread = Some(start().map_err(|error| ReadModelError::Thread(error.to_string()))?);
         }
         let writer = self.writer.take().ok_or_else(ended)?;
-        let job = Job { writer, changes: draft.begin_commit(), checkpoint };
+        let job = Job {
+            writer,
+            changes: draft.begin_commit(),
+            checkpoint,
+            #[cfg(test)]
+            stop: self.slow.as_mut().map(slow::Slow::begin),
+        };
         let sent = self.thread.as_ref().is_some_and(|(jobs, _)| jobs.send(job).is_ok());
+        #[cfg(test)]
+        self.slow.iter().for_each(slow::Slow::wait_until_it_stands);
         if sent { Ok(()) } else { Err(ended()) }
     }
 
@@ -71,6 +92,11 @@ impl WriteBehind {
         if self.writer.is_some() {
             return None;
         }
+        #[cfg(test)]
+        let wait = match self.slow.as_mut().map(|slow| slow.ends(wait)) {
+            Some(false) => return None,
+            ends => wait || ends == Some(true),
+        };
         let (_, answers) = self.thread.as_ref()?;
         let done =
             if wait { answers.recv().map_err(|RecvError| TryRecvError::Disconnected) } else { answers.try_recv() };
@@ -91,6 +117,8 @@ impl Drop for WriteBehind {
     /// Whoever opens the file next must not see its checkpoint move.
     fn drop(&mut self) {
         if let (None, Some((_, answers))) = (&self.writer, &self.thread) {
+            #[cfg(test)]
+            self.slow.iter_mut().for_each(|slow| _ = slow.ends(true));
             // Whether it succeeded is written in the file.
             let _ = answers.recv();
         }
@@ -101,7 +129,10 @@ fn start() -> std::io::Result<(SyncSender<Job>, Receiver<Done>)> {
     let (jobs, inbox) = sync_channel::<Job>(1);
     let (outbox, answers) = sync_channel(1);
     std::thread::Builder::new().name("write behind".to_owned()).spawn(move || {
-        while let Ok(Job { mut writer, changes, checkpoint }) = inbox.recv() {
+        while let Ok(job) = inbox.recv() {
+            let Job { mut writer, changes, checkpoint, .. } = job;
+            #[cfg(test)]
+            let _standing = job.stop.map(slow::Stop::watch);
             let commit = Commit { checkpoint: Some(checkpoint), ..Commit::default() };
             crash_point::reached("commit-behind-begun");
             let outcome = writer.write(&changes, &commit).map(|()| checkpoint);

@@ -64,7 +64,7 @@ impl Test {
         let (plugin, given, expect) = self.files()?;
         let started = Instant::now();
         let (plugin, _) = super::load(&plugin)?;
-        let code = plugin.into_projection().map_err(anyhow::Error::msg)?;
+        let code = super::projection_of(plugin)?;
         let loading = started.elapsed();
         let history = History::read(&given)?;
         let started = Instant::now();

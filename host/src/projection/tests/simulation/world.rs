@@ -6,6 +6,7 @@ use std::panic::resume_unwind;
 use super::code::{Dies, Sums};
 use super::model::{Appended, Model, read};
 use super::*;
+use crate::read_model::slow::{Delay, Slow};
 
 const PROJECTIONS: u64 = 3;
 const EDITIONS: u64 = 4;
@@ -37,6 +38,8 @@ struct Build {
     has_stepped: bool,
     /// Commits fail.
     is_full: bool,
+    /// How long commits take.
+    delays: Random,
 }
 
 struct Simulated {
@@ -67,7 +70,7 @@ impl World {
             let name = format!("p{number}");
             let code = Sums::new(&name, random.below(EDITIONS), 1);
             let path = folder.path().join(format!("{name}.1.db"));
-            let active = Build::open(&events, path, code, options(&mut random));
+            let active = Build::open(&events, path, code, &mut random);
             projections.push(Simulated { name, builds: 1, active, candidate: None });
         }
         let has_deadly_events = random.below(4) == 0;
@@ -112,7 +115,9 @@ impl World {
         let category = if self.random.below(4) == 0 { "other" } else { "sum" };
         let stream = format!("{category}-{}", self.random.below(5));
         let mut events = Vec::new();
-        for _ in 0..=self.random.below(5) {
+        // Now and then so many that they are read in many steps.
+        let most = if self.random.below(10) == 0 { 40 } else { 5 };
+        for _ in 0..=self.random.below(most) {
             let event_type = match self.random.below(200) {
                 0 if self.has_deadly_events => "Deadly",
                 0..20 => "Poison",
@@ -198,13 +203,13 @@ impl World {
     }
 
     fn replay(&mut self) {
-        let (edition, options) = (self.random.below(EDITIONS), options(&mut self.random));
+        let edition = self.random.below(EDITIONS);
         let place = self.random.below(PROJECTIONS) as usize;
         let Simulated { name, builds, candidate, .. } = &mut self.projections[place];
         if candidate.is_none() {
             *builds += 1;
             let path = self.folder.path().join(format!("{name}.{builds}.db"));
-            *candidate = Some(Build::open(&self.events, path, Sums::new(name, edition, 1), options));
+            *candidate = Some(Build::open(&self.events, path, Sums::new(name, edition, 1), &mut self.random));
         }
     }
 
@@ -259,10 +264,9 @@ impl World {
 
     /// The process dies: the next one finds the files as they are at this moment.
     fn crash(&mut self) {
-        // The one thread that might be writing. What it does not get done was never begun.
-        for build in self.builds() {
-            let _ = build.runner().note_commit(true);
-        }
+        // What a commit that stands still has not done yet is never done.
+        let dying = self.builds().map(Build::commits).filter(|commits| *commits).count();
+        (0..dying).for_each(|_| self.note("crash in a commit"));
         let folder = tempfile::tempdir().expect("a folder");
         for file in std::fs::read_dir(self.folder.path()).expect("lists") {
             let path = file.expect("a file").path();
@@ -342,11 +346,23 @@ impl Simulated {
 }
 
 impl Build {
-    fn open(events: &EventStore, path: PathBuf, code: Arc<Sums>, options: RunnerOptions) -> Self {
-        let runner = Runner::open(events, code.clone(), &path, options.clone()).expect("opens");
-        let (model, redrive) = Default::default();
-        let runner = Some(runner);
-        Self { path, code, options, runner, model, redrive, has_stepped: false, is_full: false }
+    fn open(events: &EventStore, path: PathBuf, code: Arc<Sums>, random: &mut Random) -> Self {
+        let (options, delays) = (options(random), Random(random.below(u64::MAX)));
+        let (runner, model, redrive) = Default::default();
+        let mut build =
+            Self { path, code, options, runner, model, redrive, has_stepped: false, is_full: false, delays };
+        build.start(events);
+        build
+    }
+
+    fn start(&mut self, events: &EventStore) {
+        let opened = Runner::open(events, self.code.clone(), &self.path, self.options.clone()).expect("opens");
+        let mut random = Random(self.delays.below(u64::MAX));
+        let runner = self.runner.insert(opened);
+        runner.commits.slow = Some(Slow::new(move || {
+            let at = ["commit-behind-begun", "rows-written", "rows-committed"][random.below(3) as usize];
+            Delay { at, looks: random.below(8) }
+        }));
     }
 
     /// What a worker does in a turn; answers what it was.
@@ -363,8 +379,10 @@ impl Build {
             return if is_free { "freed" } else { "failed again" };
         }
         self.has_stepped = true;
+        let commits = self.commits();
         match self.runner().step() {
             Ok(Step::CaughtUp) => "caught up",
+            Ok(Step::Applied) if commits && self.commits() => "applied during a commit",
             Ok(Step::Applied) => "applied",
             Ok(Step::Isolating) => "isolating",
             Ok(Step::Parked(position)) => {
@@ -379,6 +397,11 @@ impl Build {
         }
     }
 
+    /// Whether a commit is under way.
+    fn commits(&mut self) -> bool {
+        self.runner().commits.writer().is_err()
+    }
+
     fn runner(&mut self) -> &mut Runner {
         self.runner.as_mut().expect("it runs")
     }
@@ -387,8 +410,7 @@ impl Build {
     fn reopen(&mut self, events: &EventStore) {
         self.runner = None;
         self.mend();
-        let opened = Runner::open(events, self.code.clone(), &self.path, self.options.clone()).expect("opens");
-        self.runner = Some(opened);
+        self.start(events);
         self.redrive = self.runner().streams_to_redrive().expect("reads").into();
         self.has_stepped = false;
     }
