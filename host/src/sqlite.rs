@@ -62,6 +62,10 @@ pub fn open(path: &Path, application_id: i32, synchronous: Synchronous) -> Resul
     let connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
     format_of(&connection, application_id, usize::MAX)?;
+    if synchronous == Synchronous::Full {
+        // For a new file: whoever frees pages may hand them back.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     // To its end: the disk may fail after the row that tells the mode.
     let mut switch = connection.prepare("PRAGMA journal_mode = WAL")?;
     let modes: Vec<String> = switch.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::checksum::{self, Content};
 use super::conflicts::{self, ConflictDecision};
 use super::repeat::{earlier_outcome, place_of};
-use super::seal::{Sealing, replace_rows};
+use super::seal::{Sealing, replace_rows, shrink};
 use super::sealed::{Segments, Unreadable, newest_sealed_version};
 use super::{AppendError, AppendRequest};
 use crate::crash_point;
@@ -34,6 +34,8 @@ pub(super) enum Work {
     Resolve(Box<(ConflictDecision, Vec<NewEvent>)>),
     /// Puts a segment in the place of the rows that it was made of.
     Seal(Box<Sealing>),
+    /// Hands at most so many unused pages at the end of the file back to the file system.
+    Shrink(i64),
 }
 
 impl Work {
@@ -48,6 +50,7 @@ impl Work {
             }
             Self::Import(events) => (events.len(), events.iter().map(|(_, event)| bytes(event)).sum()),
             Self::Seal(sealing) => (sealing.packed.events as usize, sealing.packed.text.len()),
+            Self::Shrink(pages) => (*pages as usize, 0),
         }
     }
 }
@@ -159,6 +162,7 @@ impl Appender {
                 self.sealed.get_or_insert_default().grown();
                 Ok(Outcome::default())
             }
+            Work::Shrink(pages) => Ok(shrink(connection, *pages).map(|()| Outcome::default())?),
         }
     }
 

@@ -28,6 +28,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
+/// Unused pages that stay in the file, for the next events, and as many more as an eighth of it has.
+const KEPT_PAGES: i64 = if cfg!(test) { 8 } else { 1024 };
+/// Pages of one step of shrinking.
+const PAGES_AT_ONCE: i64 = if cfg!(test) { 4 } else { 512 };
+
 /// A segment, and what the indexes will say about it.
 #[derive(Debug)]
 pub(super) struct Sealing {
@@ -71,6 +76,14 @@ pub(super) fn replace_rows(connection: &Connection, sealing: &Sealing) -> rusqli
         ])?;
     Map::Streams.add(connection, streams)?;
     Map::Ids.add(connection, ids)
+}
+
+/// Hands unused pages back, inside a transaction that the writer owns.
+pub(super) fn shrink(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
+    let mut shrink = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut steps = shrink.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(())
 }
 
 /// Why a step did not seal its events. They are where they were.
@@ -174,26 +187,46 @@ impl Steps {
         }
     }
 
-    /// Seals one segment. Answers whether there was one to seal.
+    /// Seals one segment, or makes the file a little smaller when no segment is left. Answers whether there was something
+    /// to do.
     pub fn step(&mut self) -> Result<bool, NotSealed> {
         let Shared { options, head, sealed, .. } = &*self.shared;
         let after = sealed.load(Ordering::Relaxed);
         let old = (head.position().0 - after).saturating_sub(options.seal_after_events);
         let events = options.segment_events.clamp(1, MAX_EVENTS);
         if old < events as u64 {
-            return Ok(false);
+            return self.shrink();
         }
         let limit = ReadLimit { events, bytes: options.segment_bytes };
         let sealing = self.pack(Position(after), limit)?;
         let last = after + sealing.packed.events;
-        let (answer, outcome) = oneshot::channel();
-        let job = Job { work: Work::Seal(Box::new(sealing)), answer };
         crash_point::reached("seal-packed");
-        self.queue.blocking_send(job).map_err(|_| NotSealed::Closed)?;
-        outcome.blocking_recv().map_err(|_| NotSealed::Closed)??;
+        self.have_written(Work::Seal(Box::new(sealing)))?;
         crash_point::reached("seal-committed");
         self.shared.sealed.store(last, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Hands some of the pages back that sealing has emptied. Files from before that was possible keep them.
+    fn shrink(&self) -> Result<bool, NotSealed> {
+        const INCREMENTAL: i64 = 2;
+        let number = |name: &str| {
+            let number = self.reader.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+            number.map_err(|source| self.reader.decoder.sqlite(source))
+        };
+        let spare = number("freelist_count")? - number("page_count")? / 8;
+        if spare <= KEPT_PAGES || number("auto_vacuum")? != INCREMENTAL {
+            return Ok(false);
+        }
+        self.have_written(Work::Shrink(PAGES_AT_ONCE))?;
+        Ok(true)
+    }
+
+    fn have_written(&self, work: Work) -> Result<(), NotSealed> {
+        let (answer, outcome) = oneshot::channel();
+        self.queue.blocking_send(Job { work, answer }).map_err(|_| NotSealed::Closed)?;
+        outcome.blocking_recv().map_err(|_| NotSealed::Closed)??;
+        Ok(())
     }
 
     /// Packs the events after a position, as many as the limit allows.
@@ -262,6 +295,29 @@ mod tests {
             assert_eq!(fixture.seal(), sealed, "of {appended}");
             assert_eq!((fixture.count("events"), fixture.count("segments")), (appended - sealed, sealed / 4));
         }
+    }
+
+    #[test]
+    fn the_file_becomes_small_when_its_events_are_sealed() {
+        let options = EventStoreOptions { seal_after_events: 0, segment_events: 100, ..EventStoreOptions::default() };
+        let fixture = Fixture::with(options);
+        for n in 0..20 {
+            let events = (1..=100).map(|m| NewEvent { data: vec![b'1'; 400], ..event(n * 100 + m) }).collect();
+            fixture.store.append(AppendRequest { events, ..request("order-1", []) }).unwrap();
+        }
+        let bytes = || {
+            let file = Connection::open(fixture.path()).unwrap();
+            file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            std::fs::metadata(fixture.path()).unwrap().len()
+        };
+        let before = bytes();
+        assert_eq!(fixture.seal(), 2000);
+        assert!(bytes() * 4 < before, "{before} bytes, and {} when all is sealed", bytes());
+        let mut batch = EventBatch::default();
+        let limit = ReadLimit { events: 5000, bytes: usize::MAX };
+        let mut reader = fixture.store.reader().unwrap();
+        reader.read_after(Position(0), &[crate::event::Interest::everything()], limit, &mut batch).unwrap();
+        assert_eq!(batch.len(), 2000);
     }
 
     #[test]
