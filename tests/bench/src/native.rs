@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use hashbrown::HashTable;
+use lantern::event::{EventBatch, Interest, Position};
+use lantern::event_store::{EventStore, ReadLimit};
 use lantern::projection::RunnerOptions;
 use lantern_sdk::{EventData, Payload};
 use orders::{Change, Customer, Event, Order};
@@ -166,18 +168,51 @@ pub fn upserts(log: &Path, rows: &Path, events: u64) -> anyhow::Result<()> {
 /// Those of SQLite and of the decoder.
 pub fn cached<D: Decode>(log: &Path, rows: &Path, events: u64) -> anyhow::Result<()> {
     let log = Log::open(log)?;
-    let mut connection = create(rows)?;
-    let mut fold = Fold::default();
-    log.read(events, |event| {
-        fold.apply::<D>(&log.types[event.event_type], &event)?;
-        if fold.is_full() {
-            let (orders, customers) = fold.changed();
-            write(&mut connection, orders, customers)?;
+    let mut tables = Tables::create(rows)?;
+    log.read(events, |event| tables.apply::<D>(&log.types[event.event_type], &event))?;
+    tables.write()
+}
+
+/// The same over a sealed log, which it reads as a Rust program can: with Lantern's reader, which verifies the events.
+///
+/// # Errors
+/// Those of the log, of SQLite and of the decoder.
+pub fn cached_sealed<D: Decode>(log: &EventStore, rows: &Path, events: u64) -> anyhow::Result<()> {
+    let limit = ReadLimit { events: 1_000, bytes: 4 << 20 };
+    let (mut reader, mut batch, mut read_to) = (log.reader()?, EventBatch::default(), Position(0));
+    let mut tables = Tables::create(rows)?;
+    while read_to.0 < events {
+        read_to = reader.read_after(read_to, &[Interest::everything()], limit, &mut batch)?;
+        for event in batch.iter() {
+            let order_id = event.stream.strip_prefix("order-").context("a stream that is no order")?;
+            let stored = Stored { order_id, event_type: 0, time: event.time.0, data: event.data };
+            tables.apply::<D>(&event.kind.event_type, &stored)?;
         }
-        Ok(())
-    })?;
-    let (orders, customers) = fold.changed();
-    write(&mut connection, orders, customers)
+    }
+    tables.write()
+}
+
+/// Both tables, in memory and in their file.
+struct Tables {
+    fold: Fold,
+    connection: Connection,
+}
+
+impl Tables {
+    fn create(path: &Path) -> rusqlite::Result<Self> {
+        Ok(Self { fold: Fold::default(), connection: create(path)? })
+    }
+
+    #[inline]
+    fn apply<D: Decode>(&mut self, event_type: &str, event: &Stored<'_>) -> anyhow::Result<()> {
+        self.fold.apply::<D>(event_type, event)?;
+        if self.fold.is_full() { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> anyhow::Result<()> {
+        let (orders, customers) = self.fold.changed();
+        write(&mut self.connection, orders, customers)
+    }
 }
 
 /// Both tables in memory.
