@@ -62,8 +62,9 @@ pub fn open(path: &Path, application_id: i32, synchronous: Synchronous) -> Resul
     let connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
     format_of(&connection, application_id, usize::MAX)?;
-    if synchronous == Synchronous::Full {
-        // For a new file: whoever frees pages may hand them back.
+    let is_new = connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0;
+    if is_new && synchronous == Synchronous::Full {
+        // Whoever frees pages may hand them back.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     // To its end: the disk may fail after the row that tells the mode.
