@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::bindings::aggregate as wit;
 use crate::bindings::lantern::plugin::events::{Event, NewEvent};
 use crate::decode::Payload;
-use crate::event::{EventId, Recorded};
+use crate::event::Recorded;
 use crate::{Error, EventData};
 
 /// Folds the events of a stream into a state, and decides commands against it.
@@ -117,35 +117,14 @@ pub(crate) fn state_of<A: Aggregate>(state: Option<&str>) -> Result<A::State, Er
 }
 
 fn apply<A: Aggregate>(state: &mut A::State, event: &Event) -> Result<(), Error> {
-    let payload =
-        Payload { event_type: &event.event_type, content_type: &event.content_type, bytes: event.data.as_bytes() };
-    if !payload.is_json() {
+    let recorded = Recorded::from(event);
+    if !recorded.data.is_json() {
         return Err(Error::new(format_args!(
             "{} is of content type {}, not JSON",
             event.event_type, event.content_type
         )));
     }
-    let (category, aggregate_id) = event.stream.split_once('-').unwrap_or((&event.stream, ""));
-    let recorded = Recorded {
-        data: A::Event::decode(payload)?,
-        id: event_id(&event.id),
-        stream: &event.stream,
-        category,
-        aggregate_id,
-        event_type: &event.event_type,
-        version: event.version,
-        position: event.position,
-        schema_version: event.schema_version,
-        time_micros: event.time,
-        metadata: &event.metadata,
-    };
-    A::evolve(state, recorded)
-}
-
-fn event_id(text: &str) -> EventId {
-    let mut digits = text.bytes().filter_map(|byte| char::from(byte).to_digit(16));
-    let mut byte = || Some(digits.next()? << 4 | digits.next()?);
-    EventId(std::array::from_fn(|_| byte().unwrap_or_default() as u8))
+    A::evolve(state, recorded.decoded()?)
 }
 
 /// The event type is the name of the enum's variant, the data its content.

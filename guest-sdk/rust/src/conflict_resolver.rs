@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::bindings::conflict_resolver as wit;
 use crate::bindings::lantern::plugin::events::{Event, NewEvent};
 use crate::decode::Payload;
-use crate::event::{EventId, Recorded};
+use crate::event::Recorded;
 use crate::{Error, EventData};
 
 /// Decides what happens to an append whose writer had not seen the newest events of its stream.
@@ -127,46 +127,25 @@ pub fn resolve<R: ConflictResolver>(conflict: &wit::Conflict) -> Result<wit::Res
 }
 
 fn recorded<E: DeserializeOwned>(event: &Event) -> Result<Recorded<'_, E>, Error> {
-    let (category, aggregate_id) = event.stream.split_once('-').unwrap_or((&event.stream, ""));
-    let data = decoded(&event.event_type, &event.content_type, &event.data)
-        .map_err(|error| Error::new(format_args!("version {}: {error}", event.version)))?;
-    Ok(Recorded {
-        data,
-        id: event_id(&event.id),
-        stream: &event.stream,
-        category,
-        aggregate_id,
-        event_type: &event.event_type,
-        version: event.version,
-        position: event.position,
-        schema_version: event.schema_version,
-        time_micros: event.time,
-        metadata: &event.metadata,
-    })
+    let recorded = Recorded::from(event);
+    let decoded = json(recorded.data).and_then(|_| recorded.decoded());
+    decoded.map_err(|error| Error::new(format_args!("version {}: {error}", event.version)))
 }
 
 fn proposed<E: DeserializeOwned>(raw: &NewEvent) -> Result<Proposed<'_, E>, Error> {
-    let data = decoded(&raw.event_type, &raw.content_type, &raw.data)
-        .map_err(|error| Error::new(format_args!("a proposed event: {error}")))?;
+    let payload = Payload { event_type: &raw.event_type, content_type: &raw.content_type, bytes: raw.data.as_bytes() };
+    let data = json(payload).and_then(E::decode);
+    let data = data.map_err(|error| Error::new(format_args!("a proposed event: {error}")))?;
     Ok(Proposed { data, raw })
 }
 
-fn decoded<E: DeserializeOwned>(event_type: &str, content_type: &str, data: &str) -> Result<E, Error> {
-    let payload = Payload { event_type, content_type, bytes: data.as_bytes() };
+/// The payload, unless it is no JSON.
+fn json(payload: Payload<'_>) -> Result<Payload<'_>, Error> {
+    let Payload { event_type, content_type, .. } = payload;
     if !payload.is_json() {
         crate::bail!("{event_type}: its data is {content_type}, which this resolver does not read");
     }
-    E::decode(payload)
-}
-
-/// The host writes it as a UUID.
-fn event_id(text: &str) -> EventId {
-    let digits: Vec<u8> =
-        text.bytes().filter_map(|byte| char::from(byte).to_digit(16)).map(|digit| digit as u8).collect();
-    EventId(std::array::from_fn(|byte| match digits.get(2 * byte..2 * byte + 2) {
-        Some([high, low]) => high << 4 | low,
-        _ => 0,
-    }))
+    Ok(payload)
 }
 
 /// Makes a plugin of a type that implements [`ConflictResolver`]. Once in a crate whose `crate-type` contains `cdylib`.
@@ -201,15 +180,4 @@ macro_rules! export_conflict_resolver {
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || drop($crate::__private::conflict_resolver::describe::<$resolver>());
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_id_is_read_as_it_is_printed() {
-        let text = "0190163d-8694-739b-aea5-966c26f8ad90";
-        assert_eq!(event_id(text).to_string(), text);
-    }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::Error;
-use crate::bindings::lantern::plugin::events::EventBatch;
+use crate::bindings::lantern::plugin::events::{Event, EventBatch};
 use crate::decode::Payload;
+use crate::{Error, EventData};
 
 /// An event of the log. `data` is the author's own type; the rest is borrowed from the batch.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +43,61 @@ impl<'a, E> Recorded<'a, E> {
     }
 }
 
+impl<'a> From<&'a Event> for Recorded<'a, Payload<'a>> {
+    fn from(event: &'a Event) -> Self {
+        let (category, aggregate_id) = event.stream.split_once('-').unwrap_or((&event.stream, ""));
+        Self {
+            data: Payload {
+                event_type: &event.event_type,
+                content_type: &event.content_type,
+                bytes: event.data.as_bytes(),
+            },
+            id: EventId::read(&event.id),
+            stream: &event.stream,
+            category,
+            aggregate_id,
+            event_type: &event.event_type,
+            version: event.version,
+            position: event.position,
+            schema_version: event.schema_version,
+            time_micros: event.time,
+            metadata: &event.metadata,
+        }
+    }
+}
+
+impl<'a> Recorded<'a, Payload<'a>> {
+    #[inline]
+    pub(crate) fn decoded<E: EventData<'a>>(self) -> Result<Recorded<'a, E>, Error> {
+        let data = E::decode(self.data)?;
+        Ok(Recorded {
+            data,
+            id: self.id,
+            stream: self.stream,
+            category: self.category,
+            aggregate_id: self.aggregate_id,
+            event_type: self.event_type,
+            version: self.version,
+            position: self.position,
+            schema_version: self.schema_version,
+            time_micros: self.time_micros,
+            metadata: self.metadata,
+        })
+    }
+}
+
 /// An event's UUID. Prints in its hyphenated lower-case form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId(pub [u8; 16]);
+
+impl EventId {
+    /// As it is printed, which is how the host writes it.
+    fn read(text: &str) -> Self {
+        let mut digits = text.bytes().filter_map(|byte| char::from(byte).to_digit(16));
+        let mut byte = || Some(digits.next()? << 4 | digits.next()?);
+        Self(std::array::from_fn(|_| byte().unwrap_or_default() as u8))
+    }
+}
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,6 +178,12 @@ mod tests {
         let user: std::collections::HashMap<&str, i64> = event.metadata_as().expect("an object");
         assert_eq!(user["user"], 7);
         assert!(event.metadata_as::<Vec<i64>>().expect_err("no list").to_string().starts_with("metadata: "));
+    }
+
+    #[test]
+    fn an_event_id_is_read_as_it_is_printed() {
+        let text = "0190163d-8694-739b-aea5-966c26f8ad90";
+        assert_eq!(EventId::read(text).to_string(), text);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::bindings::lantern::plugin::events::{EventBatch, Interest};
 use crate::bindings::{Pending, ProjectionDescription};
-use crate::event::{Recorded, undecoded};
+use crate::event::undecoded;
 use crate::read_model::{CommittedRows, Tables};
 use crate::{Error, EventData, Projection};
 
@@ -55,7 +55,7 @@ impl<P: Projection> Instance<P> {
             .collect();
         for (kind, event) in undecoded(batch) {
             if is_read[kind] {
-                P::apply(decoded(event)?, &mut self.tables)?;
+                P::apply(event.decoded()?, &mut self.tables)?;
                 self.tables.end_event()?;
             }
         }
@@ -71,21 +71,4 @@ impl<P: Projection> Instance<P> {
         self.tables.flush(&mut changes);
         changes
     }
-}
-
-fn decoded<'a, E: EventData<'a>>(event: Recorded<'a, crate::Payload<'a>>) -> Result<Recorded<'a, E>, Error> {
-    let data = E::decode(event.data)?;
-    Ok(Recorded {
-        data,
-        id: event.id,
-        stream: event.stream,
-        category: event.category,
-        aggregate_id: event.aggregate_id,
-        event_type: event.event_type,
-        version: event.version,
-        position: event.position,
-        schema_version: event.schema_version,
-        time_micros: event.time_micros,
-        metadata: event.metadata,
-    })
 }

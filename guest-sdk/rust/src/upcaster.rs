@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::bindings::lantern::plugin::events::Event;
 use crate::bindings::upcaster::{EventShape, UpcasterDescription, UpcasterSource};
-use crate::{Error, EventData, EventId, Payload, Recorded};
+use crate::{Error, EventData, Payload, Recorded};
 
 /// Turns events of an old shape into newer ones while they are read. Stored events never change.
 ///
@@ -82,29 +82,9 @@ pub fn describe<U: Upcaster>() -> UpcasterDescription {
 /// # Errors
 /// At the first event that cannot be upcast.
 pub fn upcast<U: Upcaster>(events: &[Event]) -> Result<Vec<Vec<Event>>, Error> {
-    let upcast = |event: &Event| Ok(answer::<U>(event)?.into_iter().map(|newer| in_place_of(event, newer)).collect());
+    let upcast =
+        |event: &Event| Ok(U::upcast(event.into())?.into_iter().map(|newer| in_place_of(event, newer)).collect());
     events.iter().map(upcast).collect()
-}
-
-fn answer<U: Upcaster>(event: &Event) -> Result<Vec<Newer>, Error> {
-    let (category, aggregate_id) = event.stream.split_once('-').unwrap_or((&event.stream, ""));
-    U::upcast(Recorded {
-        data: Payload {
-            event_type: &event.event_type,
-            content_type: &event.content_type,
-            bytes: event.data.as_bytes(),
-        },
-        id: id(&event.id),
-        stream: &event.stream,
-        category,
-        aggregate_id,
-        event_type: &event.event_type,
-        version: event.version,
-        position: event.position,
-        schema_version: event.schema_version,
-        time_micros: event.time,
-        metadata: &event.metadata,
-    })
 }
 
 fn in_place_of(event: &Event, Newer { shape: Shape(event_type, schema_version), data }: Newer) -> Event {
@@ -118,11 +98,6 @@ fn in_place_of(event: &Event, Newer { shape: Shape(event_type, schema_version), 
 }
 
 /// Two hexadecimal digits for each byte, among dashes.
-fn id(text: &str) -> EventId {
-    let mut digits = text.chars().filter_map(|digit| digit.to_digit(16));
-    EventId(std::array::from_fn(|_| (16 * digits.next().unwrap_or(0) + digits.next().unwrap_or(0)) as u8))
-}
-
 /// Makes a plugin of a type that implements [`Upcaster`](crate::Upcaster). Once in a crate whose `crate-type` contains
 /// `cdylib`.
 #[macro_export]

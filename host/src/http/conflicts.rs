@@ -6,18 +6,16 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::app::App;
-use super::event_json::rfc3339;
+use super::event_json::{data_json, rfc3339};
 use super::openapi::Operation;
 use super::parameters::{Pairs, Parameter, invalid, limit, parsed, single};
 use super::problem::Problem;
-use crate::event::{NewEvent, StreamName, is_json};
+use crate::event::{NewEvent, StreamName};
 use crate::event_store::{ConflictDecision, ConflictQuery, Resolution};
 
 pub(super) const LIST: Operation = Operation {
@@ -122,7 +120,7 @@ impl<'a> From<&'a ConflictDecision> for ConflictJson<'a> {
 
 impl<'a> From<&'a NewEvent> for ProposedJson<'a> {
     fn from(event: &'a NewEvent) -> Self {
-        let data = if is_json(&event.content_type) { serde_json::from_slice(&event.data).ok() } else { None };
+        let (data, data_base64) = data_json(&event.content_type, &event.data);
         Self {
             id: event.id,
             event_type: &event.event_type,
@@ -130,7 +128,7 @@ impl<'a> From<&'a NewEvent> for ProposedJson<'a> {
             time: rfc3339(event.time),
             content_type: &event.content_type,
             data,
-            data_base64: data.is_none().then(|| STANDARD.encode(&event.data)),
+            data_base64,
             metadata: serde_json::from_str(&event.metadata).ok(),
         }
     }

@@ -96,7 +96,7 @@ pub(super) struct EventJson<'a> {
 
 impl<'a> From<EventRef<'a>> for EventJson<'a> {
     fn from(event: EventRef<'a>) -> Self {
-        let data = if is_json(&event.kind.content_type) { serde_json::from_slice(event.data).ok() } else { None };
+        let (data, data_base64) = data_json(&event.kind.content_type, event.data);
         Self {
             position: event.position.0,
             version: event.version.0,
@@ -107,7 +107,7 @@ impl<'a> From<EventRef<'a>> for EventJson<'a> {
             time: rfc3339(event.time),
             content_type: &event.kind.content_type,
             data,
-            data_base64: data.is_none().then(|| STANDARD.encode(event.data)),
+            data_base64,
             metadata: serde_json::from_str(event.metadata).ok(),
         }
     }
@@ -115,7 +115,7 @@ impl<'a> From<EventRef<'a>> for EventJson<'a> {
 
 impl<'a> From<&'a RecordedEvent> for EventJson<'a> {
     fn from(event: &'a RecordedEvent) -> Self {
-        let data = if is_json(&event.content_type) { serde_json::from_slice(&event.data).ok() } else { None };
+        let (data, data_base64) = data_json(&event.content_type, &event.data);
         Self {
             position: event.position.0,
             version: event.version.0,
@@ -126,10 +126,16 @@ impl<'a> From<&'a RecordedEvent> for EventJson<'a> {
             time: rfc3339(event.time),
             content_type: &event.content_type,
             data,
-            data_base64: data.is_none().then(|| STANDARD.encode(&event.data)),
+            data_base64,
             metadata: serde_json::from_str(&event.metadata).ok(),
         }
     }
+}
+
+/// Data as JSON, or else in base64.
+pub(super) fn data_json<'a>(content_type: &str, data: &'a [u8]) -> (Option<&'a RawValue>, Option<String>) {
+    let json = if is_json(content_type) { serde_json::from_slice(data).ok() } else { None };
+    (json, json.is_none().then(|| STANDARD.encode(data)))
 }
 
 pub(super) fn rfc3339(time: Timestamp) -> String {

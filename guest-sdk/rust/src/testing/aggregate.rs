@@ -143,17 +143,6 @@ fn folded<A: Aggregate>(events: &[(String, Json)]) -> Option<String> {
 }
 
 fn recorded<A: Aggregate>(events: &[(String, Json)]) -> Vec<Event> {
-    let event = |(version, (event_type, data)): (u64, &(String, Json))| Event {
-        id: format!("00000000-0000-0000-0000-{version:012x}"),
-        stream: format!("{}-1", A::CATEGORY),
-        version,
-        position: version,
-        event_type: event_type.clone(),
-        schema_version: 1,
-        time: 0,
-        content_type: "application/json".to_owned(),
-        data: data.to_string(),
-        metadata: "{}".to_owned(),
-    };
-    (1..).zip(events).map(event).collect()
+    let stream = format!("{}-1", A::CATEGORY);
+    (1..).zip(events).map(|(version, event)| super::conflict::recorded(&stream, version, event)).collect()
 }

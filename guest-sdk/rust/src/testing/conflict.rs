@@ -86,7 +86,7 @@ fn owned<'a>(events: impl IntoIterator<Item = (&'a str, Json)>) -> Vec<(String, 
     events.into_iter().map(|(event_type, data)| (event_type.to_owned(), data)).collect()
 }
 
-fn recorded(stream: &str, version: u64, (event_type, data): &(String, Json)) -> Event {
+pub(super) fn recorded(stream: &str, version: u64, (event_type, data): &(String, Json)) -> Event {
     Event {
         id: format!("00000000-0000-0000-0000-{version:012x}"),
         stream: stream.to_owned(),
